@@ -1,0 +1,1 @@
+"""The centre: who is connected, and what their events mean."""

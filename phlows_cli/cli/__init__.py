@@ -1,0 +1,1 @@
+"""The `phlows` command."""

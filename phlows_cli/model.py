@@ -1,0 +1,252 @@
+"""The values every part shares: frozen, checked where they are made, no I/O."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from hashlib import sha256
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from phlows_cli.errors import TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+HOOK_NAMES: Final = ("connect", "auth", "receive", "close")
+AUTH_MODES: Final = ("message", "upgrade", "none")
+RESERVED_KEYS: Final = frozenset({"wsHost", "wsToken", "wsSocket"})
+"""Keys a message must not carry: the app's own argument names."""
+
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+_SOCKET_ID: Final = re.compile(r"[0-9a-f]{16}")
+
+
+class CloseCode(IntEnum):
+    """Why a socket was closed. 4000-4499: come back; 4500-4999: do not.
+
+    Source: docs/protocol.md, "Close codes".
+    """
+
+    NORMAL = 1000
+    GOING_AWAY = 1001
+    PROTOCOL_ERROR = 1002
+    UNSUPPORTED_DATA = 1003
+    NO_STATUS = 1005
+    ABNORMAL = 1006
+    INVALID_TEXT = 1007
+    TOO_BIG = 1009
+    HOOK_FAILED = 1011
+    DRAIN = 1012
+    OVERLOAD = 1013
+    SLOW_CONSUMER = 4000
+    AUTH_TIMEOUT = 4001
+    TOO_FAST = 4003
+    HOST_REMOVED = 4004
+    CONNECT_REFUSED = 4500
+    AUTH_REFUSED = 4501
+    AUTH_EXPECTED = 4502
+
+
+class Outcome(StrEnum):
+    """How a hook call ended."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    OVERLOADED = "overloaded"
+
+
+def normalise_host(text: str) -> str:
+    """Lower case, without port, brackets and trailing dot.
+
+    Returns:
+        The host as it is registered; "" when the text names none.
+    """
+    host = text.strip().lower()
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    if host.count(":") == 1:
+        host = host.partition(":")[0]
+    return host.removesuffix(".")
+
+
+def token_hash(token: str) -> str:
+    """The token as it may be shown: 64 hex characters of its sha256."""
+    return sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One virtual host: its app, and how that app is called.
+
+    `app` is an absolute path ("" for a push-only host, whose `hooks` is empty).
+    `timeout` is seconds; `concurrency` counts processes, never 0 here.
+    """
+
+    name: str
+    app: str = ""
+    hook_class: str = "ws"
+    hooks: frozenset[str] = frozenset(HOOK_NAMES)
+    auth: str = "message"
+    token_cookie: str = "token"
+    origins: tuple[str, ...] = ()
+    timeout: float = 30.0
+    concurrency: int = 4
+    env: Mapping[str, str] = field(default=NOTHING)
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """One event as the app will see it; `data` is receive's message text."""
+
+    name: str
+    host: str
+    token: str
+    socket: str
+    data: str | None = None
+
+    def args(self) -> list[str]:
+        """The arguments after the command, in the app's order."""
+        args = [self.host, self.token, self.socket]
+        return args if self.data is None else [*args, self.data]
+
+
+@dataclass(frozen=True, slots=True)
+class HookResult:
+    """How one hook call ended.
+
+    `seconds` runs from the call's start, waiting included. `reason` says why
+    it was not accepted and never holds a token or a payload. `started` is
+    false when the app never saw the event. `dropped` counts output bytes over
+    the limit; `exit_code` is None where no process ended (negative: a signal).
+    """
+
+    outcome: Outcome
+    seconds: float = 0.0
+    reason: str = ""
+    started: bool = True
+    dropped: int = 0
+    exit_code: int | None = None
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the app said yes (or, for receive and close, did not fail)."""
+        return self.outcome is Outcome.ACCEPTED
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An audience: the union of its parts."""
+
+    everyone: bool = False
+    tokens: frozenset[str] = frozenset()
+    not_tokens: frozenset[str] = frozenset()
+    sockets: frozenset[str] = frozenset()
+
+    @classmethod
+    def parse(cls, value: object) -> Target:
+        """Read the `target` of a cast.
+
+        Args:
+            value: "all", "token:<t>", "token:not:<t>", "socket:<id>", a bare
+                id (16 hex characters), or a list of these.
+
+        Raises:
+            TargetError: any other value, "" and null included.
+        """
+        if value == "all":
+            return EVERYONE
+        parts = value if isinstance(value, list) else [value]
+        everyone = False
+        tokens, not_tokens, sockets = set(), set(), set()
+        for part in parts:
+            if not isinstance(part, str):
+                raise TargetError(_not_a_target(part))
+            if part == "all":
+                everyone = True
+            elif part.startswith("token:not:"):
+                not_tokens.add(part[10:])
+            elif part.startswith("token:"):
+                tokens.add(part[6:])
+            else:
+                sockets.add(_socket_id(part))
+        return cls(everyone, frozenset(tokens), frozenset(not_tokens), frozenset(sockets))
+
+    @property
+    def only_sockets(self) -> bool:
+        """Whether no one can join this audience by authenticating."""
+        return not (self.everyone or self.tokens or self.not_tokens)
+
+    def matches(self, token: str, socket: str) -> bool:
+        """Whether an authenticated socket is in the audience."""
+        return (
+            self.everyone
+            or token in self.tokens
+            or socket in self.sockets
+            or any(token != other for other in self.not_tokens)
+        )
+
+
+def _socket_id(part: str) -> str:
+    """The id in "socket:<id>" or a bare id; anything else is an error."""
+    if part.startswith("socket:") and len(part) > 7:
+        return part[7:]
+    if _SOCKET_ID.fullmatch(part):
+        return part
+    raise TargetError(_not_a_target(part))
+
+
+def _not_a_target(part: object) -> str:
+    shown = repr(part) if isinstance(part, str) and len(part) <= 64 else type(part).__name__
+    return (
+        f"target {shown} is not one of: all, token:<token>, token:not:<token>, "
+        "socket:<id>, a socket id of 16 hex characters, or a list of these"
+    )
+
+
+def parse_excluded(value: object) -> frozenset[str]:
+    """Read a cast's `except`: an id with or without "socket:", or a list.
+
+    Raises:
+        TargetError: something other than text, null or a list of text.
+    """
+    parts = value if isinstance(value, list) else [value]
+    excluded = set()
+    for part in parts:
+        if part is None:
+            continue
+        if not isinstance(part, str):
+            raise TargetError(f"except takes socket ids, not {type(part).__name__}")
+        excluded.add(part.removeprefix("socket:"))
+    return frozenset(excluded - {""})
+
+
+EVERYONE: Final = Target(everyone=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """A payload with an audience. `payload` is JSON, byte for byte as it came."""
+
+    host: str
+    payload: bytes
+    target: Target = EVERYONE
+    excluded: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a cast: matched = sent + dropped; held apart."""
+
+    host: str
+    sent: int = 0
+    dropped: int = 0
+    held: int = 0
+
+    @property
+    def matched(self) -> int:
+        """How many sockets were in the audience."""
+        return self.sent + self.dropped

@@ -1,0 +1,1 @@
+"""The asyncio side: sockets, the bridge, deadlines."""
