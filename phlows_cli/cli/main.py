@@ -1,0 +1,123 @@
+"""The table of commands. Nothing heavy is imported to show it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from phlows_cli import __version__
+from phlows_cli.cli.lazy import LazyGroup, Row, Section, help_width
+from phlows_cli.errors import PhlowsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMPLETE_VAR: Final = "_PHLOWS_COMPLETE"
+INTERRUPTED: Final = 130
+
+COMMANDS: Final = (
+    Section(
+        "Run",
+        (
+            Row("serve", "Run the broker."),
+            Row("cast", "Push a message to connected clients."),
+        ),
+    ),
+    Section(
+        "Apps",
+        (
+            Row("host", "Register, change and list the hosts and their apps."),
+            Row("hook", "Run one hook of an app, without a broker."),
+        ),
+    ),
+    Section(
+        "Look",
+        (
+            Row("status", "Show how the broker is doing."),
+            Row("tail", "Follow what happens on the broker."),
+        ),
+    ),
+    Section("Shell", (Row("completion", "Print a shell's completion script."),)),
+)
+
+
+HELP: Final = """\
+Example: phlows serve
+
+A realtime broker for PHP and Python apps: browsers connect over WebSocket,
+your app answers four hooks, and `phlows cast` or your app pushes back.
+"""
+
+
+class Program(LazyGroup):
+    """The root group: the one place where an error becomes an exit code."""
+
+    sections = COMMANDS
+    package = "phlows_cli.cli.commands"
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,  # noqa: ANN401 - click's signature
+    ) -> Any:  # noqa: ANN401 - click's signature
+        """Run a command line and exit with its code."""
+        typed = sys.argv[1:] if args is None else list(args)
+        if COMPLETE_VAR in os.environ:
+            # Imported for its effect: it registers how phlows answers a shell.
+            import phlows_cli.cli.shells  # noqa: F401
+        extra.setdefault("terminal_width", help_width())
+        if "NO_COLOR" in os.environ:
+            extra.setdefault("color", False)
+        try:
+            code = super().main(
+                typed,
+                prog_name or "phlows",
+                complete_var or COMPLETE_VAR,
+                standalone_mode=False,
+                windows_expand_args=windows_expand_args,
+                **extra,
+            )
+        except (PhlowsError, click.ClickException, click.Abort) as error:
+            if not standalone_mode:
+                raise
+            code = _explain(error, typed)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _explain(error: Exception, typed: list[str]) -> int:
+    """Say on stderr what went wrong; returns the exit code it stands for."""
+    from phlows_cli.cli.output import note, report
+
+    # Read off the command line: the error may come before options are parsed.
+    as_json = "--json" in typed
+    if isinstance(error, PhlowsError):
+        report(str(error), as_json)
+        return error.exit_code
+    if not isinstance(error, click.ClickException):
+        return INTERRUPTED
+    if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
+        error.show()
+        return error.exit_code
+    report(_sentence(error.format_message()), as_json)
+    if isinstance(error, click.UsageError) and error.ctx and not as_json:
+        note(f"see `{error.ctx.command_path} --help`")
+    return error.exit_code
+
+
+def _sentence(message: str) -> str:
+    """Write click's message as our own are: one line, lower case, no period."""
+    line = " ".join(message.split())
+    return line[:1].lower() + line[1:].removesuffix(".")
+
+
+@click.group(cls=Program, help=HELP)
+@click.version_option(__version__, message="phlows %(version)s")
+def cli() -> None:
+    """Hold the options that stand before a command."""

@@ -1,0 +1,58 @@
+"""Options that several commands share, each written once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+
+def registered_hosts(
+    ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem[str]]:
+    """Complete a host's name from the config file; a bad file offers none."""
+    from click.shell_completion import CompletionItem
+
+    from phlows_cli.config import find_config, load_config
+    from phlows_cli.errors import PhlowsError
+
+    try:
+        hosts = load_config(find_config(ctx.params.get("config_path"))).hosts
+    except (PhlowsError, OSError):
+        return []
+    return [CompletionItem(name) for name in sorted(hosts) if name.startswith(incomplete)]
+
+
+config_option = click.option(
+    "--config",
+    "-c",
+    "config_path",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    envvar="PHLOWS_CONFIG",
+    show_envvar=True,
+    help="The configuration file. Without it: ./phlows.toml, then the user's, then the system's.",
+)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, not text.")
+
+url_option = click.option(
+    "--url",
+    metavar="URL",
+    envvar="PHLOWS_URL",
+    show_envvar=True,
+    help="The broker's address: http://127.0.0.1:3001 or unix:/run/phlows.sock."
+    " Without it: where the configuration says it listens.",
+)
+
+host_option = click.option(
+    "--host",
+    metavar="NAME",
+    envvar="PHLOWS_HOST",
+    show_envvar=True,
+    shell_complete=registered_hosts,
+    help="The registered host.",
+)
