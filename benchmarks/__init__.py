@@ -1,0 +1,1 @@
+"""phlows beside its peers, in one run, on one machine."""

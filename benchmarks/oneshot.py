@@ -1,0 +1,59 @@
+"""Events a second through an app that is a process for each message."""
+
+from __future__ import annotations
+
+import select
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Final
+
+from benchmarks.errors import ContenderError, CountError
+from benchmarks.rounds import Clock, Round
+from benchmarks.sockets import WAIT, upgraded
+from benchmarks.wire import message_frame
+
+if TYPE_CHECKING:
+    import socket
+
+    from benchmarks.process import Contender
+
+SOCKETS: Final = 10
+"""As many messages are in flight: each socket waits for its reply."""
+_MESSAGE: Final = message_frame(b'{"type":"ping"}')
+_REPLY: Final = b'\x81\x08{"ok":1}'
+
+
+def measure(contender: Contender, seconds: float) -> Round:
+    """One round on fresh sockets; each reply must be the app's line."""
+    with ExitStack() as stack:
+        sockets = stack.enter_context(upgraded(contender.port, contender.host, SOCKETS))
+        poll = stack.enter_context(select.epoll())
+        for each in sockets:
+            poll.register(each, select.EPOLLIN)
+            each.sendall(_MESSAGE)
+        return _answer_and_send_again({each.fileno(): each for each in sockets}, poll, seconds)
+
+
+def _answer_and_send_again(
+    sockets: dict[int, socket.socket], poll: select.epoll, seconds: float
+) -> Round:
+    clock = Clock(seconds)
+    replied, sent = 0, len(sockets)
+    while replied < sent:
+        ready = _replied(sockets, poll)
+        replied += len(ready)
+        if clock.is_running:
+            for each in ready:
+                each.sendall(_MESSAGE)
+            sent += len(ready)
+    return clock.round(replied)
+
+
+def _replied(sockets: dict[int, socket.socket], poll: select.epoll) -> list[socket.socket]:
+    ready = [sockets[descriptor] for descriptor, _ in poll.poll(WAIT)]
+    if not ready:
+        raise ContenderError(f"no reply in {WAIT} s")
+    for each in ready:
+        reply = each.recv(len(_REPLY) + 1)
+        if reply != _REPLY:
+            raise CountError(f"expected {_REPLY!r} but got {reply!r}")
+    return ready

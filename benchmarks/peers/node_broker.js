@@ -1,0 +1,95 @@
+// The Node broker's shape: one http server, `ws` for the sockets, and a cast
+// that walks the host's sockets and sends to each.
+//
+//   node --expose-gc node_broker.js <port> [app]
+//
+// With an app, each message starts it as `<app> ws::receive <host> <token>
+// <socket> <text>` and each line that it prints goes back to the sender.
+'use strict'
+
+const { execFile } = require('node:child_process')
+const { randomBytes } = require('node:crypto')
+const http = require('node:http')
+const { WebSocketServer, WebSocket } = require('ws')
+
+const [port, app] = process.argv.slice(2)
+const hosts = new Map() // host -> token -> Map of socket id -> socket
+
+function socketsOf(host, target) {
+  const tokens = hosts.get(host) ?? new Map()
+  if (target === undefined || target === 'all') return [...tokens.values()].flatMap((m) => [...m.values()])
+  if (target.startsWith('token:')) return [...(tokens.get(target.slice(6)) ?? new Map()).values()]
+  return [...tokens.values()].flatMap((m) => (m.has(target) ? [m.get(target)] : []))
+}
+
+function cast({ host, target, data }) {
+  const text = JSON.stringify(data) // once a cast, which only helps this side
+  let sent = 0
+  for (const socket of socketsOf(host, target)) {
+    if (socket.readyState !== WebSocket.OPEN) continue
+    socket.send(text)
+    sent += 1
+  }
+  return { status: 'ok', host, sent }
+}
+
+function answer(response, status, value) {
+  const body = JSON.stringify(value)
+  response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) })
+  response.end(body)
+}
+
+function handle(request, response) {
+  if (request.method === 'POST' && request.url === '/gc') {
+    global.gc() // so that the memory figure holds no garbage of ours
+    return answer(response, 200, { status: 'ok' })
+  }
+  if (request.method !== 'POST' || request.url !== '/message') {
+    return answer(response, 404, { status: 'error', message: 'no such path' })
+  }
+  const chunks = []
+  request.on('data', (chunk) => chunks.push(chunk))
+  request.on('end', () => {
+    let message
+    try {
+      message = JSON.parse(Buffer.concat(chunks).toString())
+    } catch (error) {
+      return answer(response, 400, { status: 'error', message: error.message })
+    }
+    answer(response, 200, cast(message))
+  })
+}
+
+function enter(socket, host, token, id) {
+  if (!hosts.has(host)) hosts.set(host, new Map())
+  const tokens = hosts.get(host)
+  if (!tokens.has(token)) tokens.set(token, new Map())
+  tokens.get(token).set(id, socket)
+}
+
+function leave(host, token, id) {
+  const tokens = hosts.get(host)
+  tokens.get(token).delete(id)
+  if (tokens.get(token).size === 0) tokens.delete(token)
+}
+
+function receive(socket, host, token, id, text) {
+  execFile(app, ['ws::receive', host, token, id, text], (error, stdout) => {
+    if (error) return
+    for (const line of stdout.split('\n')) if (line !== '') socket.send(line)
+  })
+}
+
+const server = http.createServer(handle)
+const front = new WebSocketServer({ noServer: true, maxPayload: 65536 })
+server.on('upgrade', (request, connection, head) => {
+  front.handleUpgrade(request, connection, head, (socket) => {
+    const host = request.headers.host
+    const id = randomBytes(8).toString('hex')
+    enter(socket, host, '', id)
+    socket.on('close', () => leave(host, '', id))
+    socket.on('error', () => socket.terminate())
+    if (app) socket.on('message', (text) => receive(socket, host, '', id, text.toString()))
+  })
+})
+server.listen(Number(port), '127.0.0.1', 1024)

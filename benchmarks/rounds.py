@@ -1,0 +1,57 @@
+"""Rounds of several contenders, taken in turn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter, process_time
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one round came to."""
+
+    count: int
+    """Deliveries, answers or replies, each seen."""
+    rate: float
+    """As many a second, from the first start to the last arrival."""
+    busy: float
+    """The share of that time in which the load generator was running."""
+
+
+class Clock:
+    """Wall and processor time of a round, from where it is made."""
+
+    def __init__(self, seconds: float) -> None:
+        self._begin = perf_counter()
+        self._ran = process_time()
+        self._end = self._begin + seconds
+
+    @property
+    def is_running(self) -> bool:
+        """Whether new work may still be started."""
+        return perf_counter() < self._end
+
+    def round(self, count: int) -> Round:
+        """What the round came to, now that the last of `count` is in."""
+        elapsed = perf_counter() - self._begin
+        return Round(count, count / elapsed, (process_time() - self._ran) / elapsed)
+
+
+def interleaved(runs: Sequence[Callable[[], T]], rounds: int) -> list[list[T]]:
+    """Run each of `runs` once a round; every other round goes backwards.
+
+    Returns: for each of `runs`, its outcome in each round.
+    """
+    outcomes: list[list[T]] = [[] for _ in runs]
+    order = list(range(len(runs)))
+    for _ in range(rounds):
+        for index in order:
+            outcomes[index].append(runs[index]())
+        order.reverse()
+    return outcomes

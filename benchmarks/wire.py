@@ -1,0 +1,78 @@
+"""The bytes that the load generator sends and expects."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import cycle
+from typing import Final
+
+from benchmarks.errors import ContenderError
+
+DATA_SIZE: Final = 128
+"""Bytes of a cast's data, and so of each delivered payload."""
+FRAME_SIZE: Final = DATA_SIZE + 4
+"""Over 125 bytes the length takes two more: one opcode, one 126, two of length."""
+FRAME_HEAD: Final = b"\x81\x7e" + DATA_SIZE.to_bytes(2, "big")
+
+_PREFIX: Final = b'{"c":"%03d","n":"%08d","pad":"'
+_PAD: Final = b"x" * (DATA_SIZE - len(_PREFIX % (0, 0)) - 2)
+_KEY: Final = "cGhsb3dzLWJlbmNobWFyaw=="
+_MASK: Final = b"\x37\xfa\x21\x3d"
+_LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
+
+
+def numbered_data(connection: int, number: int) -> bytes:
+    """A cast's data of exactly DATA_SIZE bytes, unlike any other."""
+    return _PREFIX % (connection, number) + _PAD + b'"}'
+
+
+def numbered_frame(connection: int, number: int) -> bytes:
+    """The frame in which that data has to arrive, byte for byte."""
+    return FRAME_HEAD + numbered_data(connection, number)
+
+
+def connection_of(frame: bytes) -> int:
+    """Which cast connection a frame names; -1 when it names none."""
+    digits = frame[10:13]
+    return int(digits) if digits.isdigit() else -1
+
+
+def cast_request(address: str, host: str, data: bytes) -> bytes:
+    """A whole `POST /message` to all sockets of a host."""
+    body = b'{"host":%s,"target":"all","data":%s}' % (json.dumps(host).encode(), data)
+    return post_request(address, "/message", body)
+
+
+def post_request(address: str, path: str, body: bytes = b"{}") -> bytes:
+    """A keep-alive POST of JSON."""
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {address}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def upgrade_request(host: str) -> bytes:
+    """A WebSocket handshake; its key is always the same."""
+    return (
+        f"GET /websocket HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\n"
+        f"Connection: Upgrade\r\nSec-WebSocket-Key: {_KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    ).encode()
+
+
+def message_frame(text: bytes) -> bytes:
+    """A client's text frame, masked as the protocol asks."""
+    masked = bytes(byte ^ key for byte, key in zip(text, cycle(_MASK), strict=False))
+    return bytes((0x81, 0x80 | len(text))) + _MASK + masked
+
+
+def answer_size(received: bytes) -> int:
+    """The whole length of the answer that starts here; 0: head unfinished."""
+    end = received.find(b"\r\n\r\n")
+    if end < 0:
+        return 0
+    length = _LENGTH.search(received, 0, end + 2)
+    if length is None:
+        raise ContenderError(f"an answer without content-length: {received[:80]!r}")
+    return end + 4 + int(length[1])
