@@ -68,7 +68,9 @@ class RequestError(PhlowsError):
 
     status = 400
 
-    def __init__(self, message: str, status: int = 0, headers: tuple[tuple[str, str], ...] = ()):
+    def __init__(
+        self, message: str, status: int = 0, headers: tuple[tuple[str, str], ...] = ()
+    ) -> None:
         super().__init__(message)
         self.status = status or type(self).status
         self.headers = headers

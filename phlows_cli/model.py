@@ -91,7 +91,7 @@ class Host:
     hook_class: str = "ws"
     hooks: frozenset[str] = frozenset(HOOK_NAMES)
     auth: str = "message"
-    token_cookie: str = "token"
+    token_cookie: str = "token"  # noqa: S105 - a cookie's name
     origins: tuple[str, ...] = ()
     timeout: float = 30.0
     concurrency: int = 4

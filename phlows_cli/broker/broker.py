@@ -1,0 +1,265 @@
+"""Open, receive, close, cast: the one place where connections and apps meet."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import replace
+from secrets import token_hex
+from typing import TYPE_CHECKING, Final
+
+from phlows_cli.broker.deadlines import Deadlines
+from phlows_cli.broker.drops import Drops
+from phlows_cli.broker.events import Events
+from phlows_cli.broker.hooks import Application
+from phlows_cli.broker.hub import Hub
+from phlows_cli.broker.session import Phase, Session
+from phlows_cli.errors import RequestError
+from phlows_cli.model import CloseCode, Hook, Receipt, token_hash
+from phlows_cli.tasks import Tasks
+from phlows_cli.wire.frame import text_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from phlows_cli.broker.session import Peer
+    from phlows_cli.config import Limits
+    from phlows_cli.model import Cast, HookResult, Host, Target
+    from phlows_cli.runtime.runtime import Runtime
+
+log = logging.getLogger("phlows.broker")
+
+RETRY_AFTER: Final = (("Retry-After", "5"),)
+CLOSE_SLICE: Final = 100
+"""Sockets closed a loop turn when all are closed, so that the rest is served too."""
+
+
+class Broker:
+    """Many hosts, their sockets and their apps.
+
+    Args:
+        limits: bounds; `max_connections` is already resolved, never 0.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+        self.limits = limits
+        self.clock = clock
+        self.hub: Hub[Session] = Hub()
+        self.events = Events()
+        self.drops = Drops()
+        self.tasks = Tasks()
+        self.apps: dict[str, Application] = {}
+        self.is_draining = False
+        self.connected = 0
+        self._arriving = 0
+        self._auth_deadlines: Deadlines[Session] = Deadlines(limits.auth_timeout)
+
+    def add_host(self, host: Host, runtime_for: Callable[[Application], Runtime | None]) -> None:
+        """Serve a host; `runtime_for` is given the application it will work for."""
+        app = Application(host, None, self.drops, self.events)
+        app.runtime = runtime_for(app)
+        self.apps[host.name] = app
+        self.hub.add_host(host.name)
+
+    # Connections
+
+    def application(self, host_name: str) -> Application:
+        """The app of a host.
+
+        Raises:
+            RequestError: 421, the host is not served here.
+        """
+        try:
+            return self.apps[host_name]
+        except KeyError:
+            raise RequestError(f"host {host_name[:255]!r} is not served here", 421) from None
+
+    def admit(self, app: Application) -> None:
+        """Let one more socket in, before anything is started for it.
+
+        Raises:
+            RequestError: 503, the broker is stopping, or at one of its limits.
+        """
+        if self.is_draining:
+            raise RequestError("the broker is stopping", 503, RETRY_AFTER)
+        if self.connected + self._arriving >= self.limits.max_connections:
+            self.drops.count("upgrade over limits.max_connections")
+            limit = f"{self.limits.max_connections} sockets (limits.max_connections)"
+            raise RequestError(f"the broker is at its limit of {limit}", 503, RETRY_AFTER)
+        if app.is_full:
+            self.drops.count("upgrade over limits.queue")
+            limit = f"{self.limits.queue} waiting events (limits.queue)"
+            raise RequestError(f"{app.host.name!r} is at its limit of {limit}", 503, RETRY_AFTER)
+
+    async def authenticate(self, app: Application, token: str, socket: str) -> HookResult:
+        """Ask the app before the upgrade is answered (`auth = "upgrade"`)."""
+        self._arriving += 1
+        try:
+            return await app.call(Hook("auth", app.host.name, token, socket))
+        finally:
+            self._arriving -= 1
+
+    def open(self, app: Application, socket: str, claim: str, peer: Peer) -> Session:
+        """A socket was accepted; the caller starts the session after the 101.
+
+        With `auth = "upgrade"` the claim has been verified and the socket is
+        live at once.
+        """
+        session = Session(self, app, socket, claim, peer)
+        self.connected += 1
+        self.hub.accept(app.host.name, session)
+        if self.events.is_watched:
+            fields = {"socket": socket, "address": peer.address, "agent": peer.agent}
+            self.events.publish("open", app.host.name, fields, claim)
+        if app.host.auth == "upgrade":
+            session.token = claim
+            self.on_authenticated(session)
+        elif app.host.auth == "message" and not claim:
+            self._auth_deadlines.add(session, self.clock())
+        return session
+
+    @staticmethod
+    def new_socket_id() -> str:
+        """16 hex characters from the system's randomness."""
+        return token_hex(8)
+
+    # What sessions report
+
+    def on_authenticated(self, session: Session) -> None:
+        """Casts find the session from now on."""
+        self._auth_deadlines.discard(session)
+        self.hub.authenticate(session.app.host.name, session)
+        if self.events.is_watched:
+            fields = {"socket": session.id}
+            self.events.publish("auth", session.app.host.name, fields, session.token)
+
+    def on_receive(self, session: Session, size: int) -> None:
+        """A message came in; the first one answers the auth deadline."""
+        if session.phase < Phase.OPEN:
+            self._auth_deadlines.discard(session)
+        if self.events.is_watched:
+            fields = {"socket": session.id, "bytes": size}
+            self.events.publish("receive", session.app.host.name, fields, session.claim)
+
+    def on_left(self, session: Session, code: int, reason: str) -> None:
+        """The socket is gone: out of the hub before its close hook runs."""
+        self.connected -= 1
+        self._auth_deadlines.discard(session)
+        self.hub.remove(session.app.host.name, session)
+        if self.events.is_watched:
+            fields = {"socket": session.id, "code": int(code), "reason": reason}
+            self.events.publish("close", session.app.host.name, fields, session.claim)
+
+    def on_finished(self, session: Session) -> None:
+        """The close hook is done and nothing is left of the session."""
+        log.debug("session ended", extra={"host": session.app.host.name, "socket": session.id})
+
+    # Casts
+
+    def cast(self, cast: Cast) -> Receipt:
+        """Deliver a cast: one frame, encoded once, to every socket in its audience.
+
+        Raises:
+            UnknownHostError: the host is not registered.
+        """
+        members = self.hub.select(cast.host, cast.target, cast.excluded)
+        frame = text_frame(cast.payload)
+        sent = 0
+        for member in members:
+            if member.deliver(frame):
+                sent += 1
+        receipt = Receipt(cast.host, sent, len(members) - sent, self._hold(cast, frame))
+        if self.events.is_watched:
+            self._tell_cast(cast, receipt)
+        return receipt
+
+    def _hold(self, cast: Cast, frame: bytes) -> int:
+        """Keep a cast for the sockets that may yet turn out to be its audience."""
+        waiting = self.hub.waiting(cast.host)
+        if not waiting or cast.target.only_sockets:
+            return 0
+        held = 0
+        for id_, session in waiting.items():
+            if id_ not in cast.excluded and id_ not in cast.target.sockets:
+                session.hold(cast, frame)
+                held += 1
+        return held
+
+    def _tell_cast(self, cast: Cast, receipt: Receipt) -> None:
+        fields = {
+            "target": describe(cast.target),
+            "bytes": len(cast.payload),
+            "sent": receipt.sent,
+            "dropped": receipt.dropped,
+            "held": receipt.held,
+        }
+        self.events.publish("cast", cast.host, fields)
+
+    def disconnect(self, host: str, target: Target, code: int, reason: str) -> int:
+        """End the sockets in an audience; returns how many.
+
+        Raises:
+            UnknownHostError: the host is not registered.
+        """
+        members = self.hub.select(host, target, frozenset())
+        for member in members:
+            member.end(code, reason)
+        return len(members)
+
+    # Time
+
+    def sweep(self) -> None:
+        """Close sockets whose auth message is late; called on every tick."""
+        for session in self._auth_deadlines.expired(self.clock()):
+            limit = f"{self.limits.auth_timeout:g} s (limits.auth_timeout)"
+            session.end(CloseCode.AUTH_TIMEOUT, f"no auth message within {limit}")
+
+    # The end
+
+    async def drain(self, seconds: float) -> int:
+        """Let waiting events run, close every socket, run the close hooks.
+
+        Args:
+            seconds: for all of it; waiting events get half.
+
+        Returns:
+            How many hooks still ran at the end and were cut.
+        """
+        self.is_draining = True
+        deadline = self.clock() + seconds
+        for session in self._sessions():
+            session.peer.pause_reading()
+        await self.tasks.settle(seconds / 2)
+        for number, session in enumerate(self._sessions(), 1):
+            session.end(CloseCode.DRAIN, "the broker is restarting")
+            if number % CLOSE_SLICE == 0:
+                await asyncio.sleep(0)
+        left = await self.tasks.settle(max(0.0, deadline - self.clock()))
+        if left:
+            log.error("hooks were cut at the end of drain_timeout", extra={"count": left})
+        return left
+
+    async def stop(self) -> None:
+        """End what still runs, process groups included."""
+        for app in self.apps.values():
+            if app.runtime is not None:
+                await app.runtime.stop()
+        await self.tasks.stop()
+        self.drops.report()
+
+    def _sessions(self) -> list[Session]:
+        return [session for host in self.hub.hosts for session, _ in self.hub.sockets(host)]
+
+
+def describe(target: Target) -> list[str]:
+    """A target as it may be shown: tokens as hashes, cut to 12."""
+    shown = replace(
+        target,
+        tokens=frozenset(f"token:{token_hash(token)[:12]}" for token in target.tokens),
+        not_tokens=frozenset(f"token:not:{token_hash(t)[:12]}" for t in target.not_tokens),
+    )
+    everyone = ["all"] if target.everyone else []
+    sockets = (f"socket:{id_}" for id_ in target.sockets)
+    return everyone + sorted([*shown.tokens, *shown.not_tokens, *sockets])

@@ -1,0 +1,118 @@
+"""Events as hook calls, and what their answers mean to the broker."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Final
+
+from phlows_cli.broker.bucket import TokenBucket
+from phlows_cli.model import Hook, HookResult, Outcome
+from phlows_cli.runtime.answer import values_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from phlows_cli.broker.drops import Drops
+    from phlows_cli.broker.events import Events
+    from phlows_cli.model import Host
+    from phlows_cli.runtime.runtime import Runtime
+
+log = logging.getLogger("phlows.hooks")
+
+ABSENT: Final = HookResult(Outcome.ACCEPTED, started=False)
+"""A hook that the app does not have: nothing is started, everybody is let through."""
+
+IGNORED_LINES_RATE: Final = 20.0
+"""Output lines that are not JSON, logged a second a host; the rest are counted."""
+
+LOGGED_TEXT: Final = 200
+"""Characters of such a line that are logged."""
+
+
+class Application:
+    """One host and how its app is called.
+
+    A session keeps the application it was accepted with, so that a host that
+    is removed still gets its close hooks. `runtime` is None on a push-only
+    host.
+    """
+
+    def __init__(self, host: Host, runtime: Runtime | None, drops: Drops, events: Events) -> None:
+        self.host = host
+        self.runtime = runtime
+        self._drops = drops
+        self._events = events
+        self._ignored_lines = TokenBucket(IGNORED_LINES_RATE, time.monotonic())
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a new event would be refused."""
+        return self.runtime is not None and self.runtime.is_full()
+
+    @property
+    def message_limit(self) -> int:
+        """Bytes of one message that the runtime can carry; 0: no limit of its own."""
+        return 0 if self.runtime is None else self.runtime.message_limit
+
+    def has(self, hook_name: str) -> bool:
+        """Whether the app has this hook."""
+        return hook_name in self.host.hooks
+
+    async def call(self, hook: Hook, send: Callable[[bytes], object] | None = None) -> HookResult:
+        """Run a hook to its end.
+
+        Args:
+            hook: the event.
+            send: takes each JSON object or array that the hook prints, as it
+                is printed; None drops them (connect, auth, close).
+        """
+        if self.runtime is None or not self.has(hook.name):
+            return ABSENT
+
+        def on_line(line: bytes) -> None:
+            if send is not None:
+                self._answer(hook, line, send)
+
+        result = await self.runtime.call(hook, on_line)
+        self._record(hook, result)
+        return result
+
+    def on_stderr(self, hook: Hook, line: str) -> None:
+        """Log what an app writes to stderr; the runtime bounds length and rate."""
+        log.info("stderr", extra={**_ids(hook), "text": line})
+
+    def _answer(self, hook: Hook, line: bytes, send: Callable[[bytes], object]) -> None:
+        answer = values_in(line)
+        for value in answer.sendable:
+            send(value)
+        if not answer.ignored:
+            return
+        if self._ignored_lines.take(time.monotonic()):
+            text = line[: 4 * LOGGED_TEXT].decode("utf-8", "replace")[:LOGGED_TEXT]
+            why = {**_ids(hook), "reason": answer.ignored, "text": text}
+            log.warning("output not sent", extra=why)
+        else:
+            self._drops.count("log line of ignored output")
+
+    def _record(self, hook: Hook, result: HookResult) -> None:
+        milliseconds = round(result.seconds * 1000, 3)
+        if result.dropped:
+            self._drops.count("output bytes over limits.output", result.dropped)
+        if result.outcome not in (Outcome.ACCEPTED, Outcome.REFUSED):
+            self._drops.count(f"{hook.name} {result.outcome}")
+            why = {"outcome": result.outcome, "ms": milliseconds, "reason": result.reason}
+            log.warning("hook failed", extra={**_ids(hook), **why})
+        if self._events.is_watched:
+            fields = {
+                "socket": hook.socket,
+                "hook": hook.name,
+                "ms": milliseconds,
+                "outcome": str(result.outcome),
+                "reason": result.reason,
+            }
+            self._events.publish("hook", hook.host, fields, hook.token)
+
+
+def _ids(hook: Hook) -> dict[str, str]:
+    return {"host": hook.host, "hook": hook.name, "socket": hook.socket}

@@ -1,0 +1,218 @@
+"""The HTTP side: routes to broker calls, answers to bytes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
+
+from phlows_cli.broker import report
+from phlows_cli.errors import PhlowsError, RequestError
+from phlows_cli.model import Cast, CloseCode, Target, normalise_host, parse_excluded
+from phlows_cli.server.feed import Feed
+from phlows_cli.wire.response import error_response, json_response, receipt_response, text_response
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from phlows_cli.broker.broker import Broker
+    from phlows_cli.server.access import Access, Caller
+    from phlows_cli.wire.request import Request
+
+T = TypeVar("T")
+Answer = bytes | Feed
+Handler = Callable[["Bridge", "Request"], Answer]
+Page = tuple[str, bytes]
+"""A content type and a body."""
+
+CLOSE_REASON_BYTES: Final = 123
+"""What a close frame has room for. Source: RFC 6455, section 5.5."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One path and method of the bridge."""
+
+    method: str
+    handle: Handler
+    needs_key: bool = True
+
+
+class CastBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of POST /message. Source: docs/protocol.md, "Casts"."""
+
+    host: str = ""
+    target: Any = "all"
+    data: msgspec.Raw = msgspec.Raw(b"{}")
+    excluded: Any = msgspec.field(name="except", default="")
+
+
+class DisconnectBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of POST /disconnect."""
+
+    target: Any
+    host: str = ""
+    code: int = int(CloseCode.NORMAL)
+    reason: str = ""
+
+
+_cast_body: Final = msgspec.json.Decoder(CastBody)
+_disconnect_body: Final = msgspec.json.Decoder(DisconnectBody)
+
+
+class Bridge:
+    """Answers every request that is not an upgrade.
+
+    Args:
+        broker: what the routes call.
+        access: who may use them.
+        pages: public GET routes besides the bridge's own (the demo's page).
+    """
+
+    def __init__(self, broker: Broker, access: Access, pages: Mapping[str, Page]) -> None:
+        self._broker = broker
+        self._access = access
+        self._pages = pages
+        self._started = time.time()
+
+    def answer(self, request: Request, caller: Caller) -> Answer:
+        """The answer to one request; an error is an answer too."""
+        try:
+            return self._route(request, caller)
+        except PhlowsError as error:
+            headers = error.headers if isinstance(error, RequestError) else ()
+            keep_alive = request.keep_alive
+            return error_response(error.status, str(error), headers, keep_alive=keep_alive)
+
+    def _route(self, request: Request, caller: Caller) -> Answer:
+        page = self._pages.get(request.path)
+        if page is not None and request.method == "GET":
+            return text_response(page[1], page[0], keep_alive=request.keep_alive)
+        route = ROUTES.get(request.path)
+        if route is None:
+            raise RequestError("no such route", 404)
+        if request.method != route.method:
+            allow = (("Allow", route.method),)
+            raise RequestError(f"{request.path} takes {route.method}", 405, allow)
+        self._access.check(request, caller, needs_key=route.needs_key)
+        if route.method == "POST":
+            _check_body(request)
+        return route.handle(self, request)
+
+    def message(self, request: Request) -> Answer:
+        """POST /message: a cast."""
+        body = _decode(_cast_body, request.body)
+        payload = bytes(body.data)
+        if payload[:1] not in (b"{", b"["):
+            raise RequestError("data is not a JSON object or array")
+        target = Target.parse(body.target)
+        excluded = parse_excluded(body.excluded)
+        host = self._host_of(body.host, request)
+        receipt = self._broker.cast(Cast(host, payload, target, excluded))
+        return receipt_response(receipt, keep_alive=request.keep_alive)
+
+    def disconnect(self, request: Request) -> Answer:
+        """POST /disconnect: close the sockets in an audience."""
+        body = _decode(_disconnect_body, request.body)
+        if body.code != CloseCode.NORMAL and not 3000 <= body.code <= 4999:
+            raise RequestError(f"code {body.code} is not 1000 or one of 3000 to 4999")
+        if len(body.reason.encode()) > CLOSE_REASON_BYTES:
+            raise RequestError(f"reason is over the {CLOSE_REASON_BYTES} bytes of a close frame")
+        host = self._host_of(body.host, request)
+        target = Target.parse(body.target)
+        count = self._broker.disconnect(host, target, body.code, body.reason)
+        answer = {"status": "ok", "host": host, "disconnected": count}
+        return json_response(answer, keep_alive=request.keep_alive)
+
+    def health(self, request: Request) -> Answer:
+        """GET /health."""
+        return json_response(
+            report.health(self._broker, self._started), keep_alive=request.keep_alive
+        )
+
+    def ready(self, request: Request) -> Answer:
+        """GET /ready: 200 when casts and hooks can be served."""
+        reason = report.unready_reason(self._broker)
+        if reason:
+            raise RequestError(reason, 503)
+        return json_response({"status": "ok"}, keep_alive=request.keep_alive)
+
+    def presence(self, request: Request) -> Answer:
+        """GET /presence?host=: who is connected."""
+        name = _known(request.query, {"host"}).get("host", "")
+        hosts = [normalise_host(name)] if name else self._broker.hub.hosts
+        sockets = report.presence(self._broker, hosts)
+        return json_response({"status": "ok", "sockets": sockets}, keep_alive=request.keep_alive)
+
+    def events(self, request: Request) -> Answer:
+        """GET /events: what happens, as it happens."""
+        if request.version != "1.1":
+            raise RequestError("/events is a stream and needs HTTP/1.1", 505)
+        filters = dict(_known(request.query, {"host", "token", "socket", "type"}))
+        if "host" in filters:
+            filters["host"] = normalise_host(filters["host"])
+        return Feed(self._broker.events, filters)
+
+    def _host_of(self, named: str, request: Request) -> str:
+        """The host that a body names, else the header X-Phlo-Host.
+
+        Raises:
+            RequestError: neither names one.
+        """
+        host = normalise_host(named or request.headers.get("x-phlo-host", ""))
+        if not host:
+            raise RequestError("host is missing: name the virtual host")
+        return host
+
+
+ROUTES: Final[Mapping[str, Route]] = {
+    "/message": Route("POST", Bridge.message, needs_key=False),
+    "/health": Route("GET", Bridge.health, needs_key=False),
+    "/ready": Route("GET", Bridge.ready, needs_key=False),
+    "/presence": Route("GET", Bridge.presence),
+    "/events": Route("GET", Bridge.events),
+    "/disconnect": Route("POST", Bridge.disconnect),
+}
+
+
+def _check_body(request: Request) -> None:
+    """The body must be there and say that it is JSON, if it says anything."""
+    headers = request.headers
+    if "content-length" not in headers and "transfer-encoding" not in headers:
+        raise RequestError("Content-Length is missing", 411)
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind and kind != "application/json" and not kind.endswith("+json"):
+        raise RequestError(f"content type {kind[:100]!r} is not application/json", 415)
+
+
+def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """A body as its struct.
+
+    Raises:
+        RequestError: it is not UTF-8, not JSON, too deep, or has other fields.
+    """
+    try:
+        body.decode()
+        return decoder.decode(body)
+    except UnicodeDecodeError as error:
+        raise RequestError(f"body is not UTF-8 at byte {error.start}") from error
+    except msgspec.MsgspecError as error:
+        raise RequestError(f"body: {error}") from error
+    except RecursionError as error:
+        raise RequestError("body is nested too deep") from error
+
+
+def _known(query: Mapping[str, str], names: set[str]) -> Mapping[str, str]:
+    """The query, if it has no other parameters: a typo must be loud.
+
+    Raises:
+        RequestError: a parameter is unknown.
+    """
+    unknown = sorted(query.keys() - names)
+    if unknown:
+        known = ", ".join(sorted(names))
+        raise RequestError(f"unknown parameter {unknown[0][:64]!r}; there are: {known}")
+    return query

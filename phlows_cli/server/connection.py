@@ -1,0 +1,248 @@
+"""One TCP connection as HTTP: bridge calls in order, or an upgrade."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Final, cast
+
+from phlows_cli.errors import RequestError
+from phlows_cli.model import Outcome
+from phlows_cli.server.channel import Channel
+from phlows_cli.server.feed import Feed
+from phlows_cli.server.upgrade import Admission, admit, is_upgrade_path
+from phlows_cli.wire.request import RequestReader
+from phlows_cli.wire.response import error_response
+
+if TYPE_CHECKING:
+    from phlows_cli.server.front import Front
+    from phlows_cli.wire.request import Request
+
+EARLY_BYTES: Final = 16_384
+"""Bytes held that a client sends before its upgrade is answered; then it waits."""
+
+RETRY_AFTER: Final = (("Retry-After", "5"),)
+
+
+class Connection(asyncio.Protocol):
+    """From accept to the end, or until the connection becomes a channel."""
+
+    def __init__(self, front: Front) -> None:
+        self._front = front
+        self._reader = RequestReader(body_limit=front.config.bridge.body_limit)
+        self._requests: deque[Request] = deque()
+        self._failure: RequestError | None = None
+        self._feed: Feed | None = None
+        self._early: bytearray | None = None
+        self._is_stalled = False
+        self._is_ending = False
+        self._is_lost = False
+
+    # What asyncio tells
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client connected."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._caller = self._front.access.caller(_peer_address(self._transport))
+        if self._front.is_full:
+            self._front.broker.drops.count("connection over the limit of descriptors")
+            self.abort()
+            return
+        self._front.enter(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the client."""
+        if self._is_ending or self._feed is not None or self._failure is not None:
+            return
+        if self._early is not None:
+            self._hold_early(data)
+            return
+        try:
+            self._reader.receive_data(data)
+        except RequestError as error:
+            self._failure = error
+        if interim := self._reader.data_to_send():
+            self._transport.write(interim)
+        self._requests.extend(self._reader.requests_received())
+        self._serve()
+
+    def eof_received(self) -> bool:
+        """The client sends no more: requests that are whole are still answered."""
+        if self._early is not None or self._feed is not None or not self._requests:
+            return False
+        self._failure = self._failure or RequestError("the connection ended within a request")
+        return True
+
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """Nothing can be sent any more."""
+        self._is_lost = True
+        self._requests.clear()
+        self._front.leave(self)
+        if self._feed is not None:
+            self._feed.stop()
+
+    def pause_writing(self) -> None:
+        """The client reads more slowly than it asks: let it wait."""
+        self._is_stalled = True
+        if self._feed is not None:
+            self._feed.stall()
+
+    def resume_writing(self) -> None:
+        """The client has read its answers."""
+        self._is_stalled = False
+        if self._feed is not None:
+            self._feed.unstall()
+        else:
+            self._serve()
+
+    # What the front's deadlines do
+
+    def on_late_head(self) -> None:
+        """The request did not come whole within limits.handshake_timeout."""
+        self._front.broker.drops.count("request that came too slowly")
+        if self._reader.is_idle:
+            self.abort()
+        else:
+            timeout = f"{self._front.broker.limits.handshake_timeout:g} s"
+            error = f"the request was not whole within {timeout} (limits.handshake_timeout)"
+            self._end(error_response(408, error))
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self._is_lost = True
+        self._transport.abort()
+
+    # Requests
+
+    def _serve(self) -> None:
+        """Answer what can be answered now, in one write."""
+        answers: list[bytes] = []
+        while self._requests and not (self._is_stalled or self._is_ending or self._feed):
+            request = self._requests.popleft()
+            if request.is_upgrade:
+                self._write(answers)
+                self._upgrade(request)
+                return
+            answer = self._answer(request)
+            if isinstance(answer, Feed):
+                self._write(answers)
+                self._stream(answer)
+                return
+            answers.append(answer)
+            if not request.keep_alive:
+                self._end(b"".join(answers))
+                return
+        self._write(answers)
+        self._after_answers()
+
+    def _answer(self, request: Request) -> bytes | Feed:
+        if (
+            is_upgrade_path(self._front, request.path)
+            and "*" not in self._front.config.server.paths
+        ):
+            headers = (("Upgrade", "websocket"), ("Connection", "Upgrade"))
+            message = "sockets are opened here: use a WebSocket client"
+            return error_response(426, message, headers, keep_alive=request.keep_alive)
+        return self._front.bridge.answer(request, self._caller)
+
+    def _after_answers(self) -> None:
+        if self._is_stalled or self._is_ending:
+            self._front.await_nothing(self)
+        elif self._failure is not None:
+            failure = self._failure
+            self._end(error_response(failure.status, str(failure), failure.headers))
+        elif self._reader.is_idle:
+            self._front.await_request(self)
+        else:
+            self._front.await_head(self)
+
+    def _stream(self, feed: Feed) -> None:
+        self._feed = feed
+        self._requests.clear()
+        self._front.await_nothing(self)
+        feed.start(self._transport)
+
+    def _write(self, answers: list[bytes]) -> None:
+        if answers and not self._is_lost:
+            self._transport.write(answers[0] if len(answers) == 1 else b"".join(answers))
+
+    def _end(self, answer: bytes) -> None:
+        """Send the last answer; the client has close_timeout to read it.
+
+        Closing at once would reset the connection while the client still
+        sends, and it would never see the answer.
+        """
+        if self._is_lost:
+            return
+        self._is_ending = True
+        self._requests.clear()
+        self._transport.write(answer)
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+            self._front.await_end(self)
+        else:
+            self._transport.close()
+
+    # Upgrades
+
+    def _upgrade(self, request: Request) -> None:
+        self._front.await_nothing(self)
+        try:
+            admission = admit(self._front, request, self._caller)
+        except RequestError as error:
+            self._end(error_response(error.status, str(error), error.headers))
+            return
+        self._early = bytearray(self._reader.leftover())
+        socket = self._front.broker.new_socket_id()
+        if admission.app.host.auth == "upgrade":
+            self._front.broker.tasks.spawn(self._authenticate(admission, socket))
+        else:
+            self._open(admission, socket)
+
+    async def _authenticate(self, admission: Admission, socket: str) -> None:
+        """Ask the app first; a client that left meanwhile leaves no trace."""
+        result = await self._front.broker.authenticate(admission.app, admission.claim, socket)
+        if self._is_lost:
+            return
+        if result.is_accepted and result.started:
+            self._open(admission, socket)
+        elif result.outcome in (Outcome.OVERLOADED, Outcome.TIMEOUT):
+            message = "auth could not be asked in time, come back later"
+            self._end(error_response(503, message, RETRY_AFTER))
+        else:
+            self._end(error_response(401, "the app did not accept this token"))
+
+    def _open(self, admission: Admission, socket: str) -> None:
+        """Answer 101 and hand the connection over to a channel."""
+        front, transport = self._front, self._transport
+        early, self._early = self._early, None
+        channel = Channel(front, transport, admission.address, admission.agent)
+        session = front.broker.open(admission.app, socket, admission.claim, channel)
+        channel.session = session
+        transport.set_protocol(channel)
+        transport.set_write_buffer_limits(high=0)
+        front.leave(self)
+        front.adopt(channel)
+        if self._is_stalled:
+            channel.stall()
+        channel.send(admission.response)
+        session.start()
+        if early:
+            if len(early) >= EARLY_BYTES:
+                transport.resume_reading()
+            channel.data_received(bytes(early))
+
+    def _hold_early(self, data: bytes) -> None:
+        """Keep frames that came before the 101, up to a bound."""
+        early = self._early
+        if early is None:
+            return
+        early += data
+        if len(early) >= EARLY_BYTES:
+            self._transport.pause_reading()
+
+
+def _peer_address(transport: asyncio.Transport) -> str:
+    """The direct peer: an IP address, or "unix"."""
+    peer = transport.get_extra_info("peername")
+    return str(peer[0]) if isinstance(peer, tuple) else "unix"

@@ -1,0 +1,155 @@
+"""What all connections of a broker share: limits, deadlines, the bridge."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from phlows_cli.broker.deadlines import Deadlines
+from phlows_cli.server.keepalive import Keepalive
+from phlows_cli.server.outbox import Flusher
+
+if TYPE_CHECKING:
+    from phlows_cli.broker.broker import Broker
+    from phlows_cli.config import Config
+    from phlows_cli.server.access import Access
+    from phlows_cli.server.bridge import Bridge
+    from phlows_cli.server.channel import Channel
+    from phlows_cli.server.connection import Connection
+
+UNFINISHED_HEADS: Final = 1024
+"""Connections that have not sent a whole request; one more and the oldest is cut."""
+
+IDLE_TIMEOUT: Final = 75.0
+"""Seconds a bridge connection may stay open between two requests."""
+
+RESERVED: Final = 192
+"""Connections over limits.max_connections that the bridge may have."""
+
+
+class Front:
+    """The shared side of every connection.
+
+    Args:
+        config: as loaded.
+        broker: where upgrades and casts go.
+        bridge: answers requests that are not upgrades.
+        access: who may do what.
+        tick: seconds between two calls of `tick`.
+    """
+
+    def __init__(
+        self, config: Config, broker: Broker, bridge: Bridge, access: Access, tick: float
+    ) -> None:
+        server, limits = config.server, config.limits
+        self.config = config
+        self.broker = broker
+        self.bridge = bridge
+        self.access = access
+        self.flusher = Flusher(limits.send_buffer, limits.send_total)
+        self.connections: set[Connection] = set()
+        self.channels: set[Channel] = set()
+        self._is_empty = asyncio.Event()
+        self._is_empty.set()
+        self._keepalive = Keepalive(server.ping_interval, tick)
+        self._heads: Deadlines[Connection] = Deadlines(limits.handshake_timeout)
+        self._idle: Deadlines[Connection] = Deadlines(IDLE_TIMEOUT)
+        self._ending: Deadlines[Connection] = Deadlines(server.close_timeout)
+        self._closing: Deadlines[Channel] = Deadlines(server.close_timeout)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether one connection more would touch the reserve of descriptors."""
+        count = len(self.connections) + len(self.channels)
+        return count >= self.broker.limits.max_connections + RESERVED
+
+    # Connections that are not upgraded
+
+    def enter(self, connection: Connection) -> None:
+        """A connection was accepted: its head is due."""
+        self.connections.add(connection)
+        self.await_head(connection)
+
+    def leave(self, connection: Connection) -> None:
+        """A connection was lost, or has become a channel."""
+        self.connections.discard(connection)
+        for deadlines in (self._heads, self._idle, self._ending):
+            deadlines.discard(connection)
+
+    def await_head(self, connection: Connection) -> None:
+        """A request has begun and must be whole in time."""
+        self._idle.discard(connection)
+        if connection in self._heads:
+            return
+        if len(self._heads) >= UNFINISHED_HEADS:
+            self._cut_oldest_head()
+        self._heads.add(connection, self.broker.clock())
+
+    def await_request(self, connection: Connection) -> None:
+        """The connection is idle between two requests."""
+        self._heads.discard(connection)
+        self._idle.add(connection, self.broker.clock())
+
+    def await_nothing(self, connection: Connection) -> None:
+        """The connection is being answered."""
+        self._heads.discard(connection)
+        self._idle.discard(connection)
+
+    def await_end(self, connection: Connection) -> None:
+        """The last answer was sent; the other side is to close."""
+        self.await_nothing(connection)
+        self._ending.add(connection, self.broker.clock())
+
+    # Channels
+
+    def adopt(self, channel: Channel) -> None:
+        """A connection was upgraded."""
+        self.channels.add(channel)
+        self._is_empty.clear()
+        self._keepalive.add(channel)
+
+    def await_close(self, channel: Channel) -> None:
+        """A close frame was sent; the other side has close_timeout to answer."""
+        if channel not in self._closing:
+            self._closing.add(channel, self.broker.clock())
+
+    def forget(self, channel: Channel) -> None:
+        """A channel's connection was lost."""
+        self.channels.discard(channel)
+        self._closing.discard(channel)
+        self._keepalive.discard(channel)
+        if not self.channels:
+            self._is_empty.set()
+
+    async def wait_empty(self) -> None:
+        """Wait until the last channel is gone."""
+        await self._is_empty.wait()
+
+    # Time
+
+    def tick(self) -> None:
+        """Cut what is late and ping what is due."""
+        now = self.broker.clock()
+        for connection in self._heads.expired(now):
+            connection.on_late_head()
+        for late in (self._idle, self._ending):
+            for connection in late.expired(now):
+                connection.abort()
+        for channel in self._closing.expired(now):
+            channel.abort()
+        self._keepalive.tick()
+        self.broker.sweep()
+
+    def abort_all(self) -> None:
+        """Cut every connection that is left at the end."""
+        for connection in list(self.connections):
+            connection.abort()
+        for channel in list(self.channels):
+            channel.abort()
+
+    def _cut_oldest_head(self) -> None:
+        oldest = self._heads.oldest()
+        if oldest is not None:
+            self._heads.discard(oldest)
+            self.broker.drops.count("unfinished head over 1024")
+            oldest.abort()

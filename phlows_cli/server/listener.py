@@ -1,0 +1,146 @@
+"""Bind, accept, stop: TCP on IPv4 and IPv6, and unix sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from phlows_cli.errors import ListenError
+from phlows_cli.server.connection import Connection
+
+if TYPE_CHECKING:
+    from phlows_cli.server.front import Front
+
+BACKLOG: Final = 4096
+"""Connections that may wait to be accepted; the kernel caps it at somaxconn."""
+
+NOTSENT_LOWAT: Final = 16_384
+"""Unsent bytes the kernel keeps for a stalled client; its default is megabytes."""
+
+UNIX_MODE: Final = 0o660
+UNIX_PREFIX: Final = "unix:"
+
+
+class Listeners:
+    """The listening sockets of a broker."""
+
+    def __init__(self) -> None:
+        self._servers: list[asyncio.Server] = []
+        self._paths: list[tuple[Path, int]] = []
+        self.addresses: list[str] = []
+
+    async def open(self, front: Front) -> None:
+        """Listen at every address of the configuration.
+
+        Raises:
+            ListenError: one of them cannot be bound; none is then.
+        """
+        loop = asyncio.get_running_loop()
+        server = front.config.server
+        try:
+            bound = [sock for where in server.listen for sock in self._bind(where, server.port)]
+        except ListenError:
+            await self.close()
+            raise
+        for sock in bound:
+            if sock.family == socket.AF_UNIX:
+                accepting = await loop.create_unix_server(
+                    lambda: Connection(front), sock=sock, backlog=BACKLOG
+                )
+            else:
+                accepting = await loop.create_server(
+                    lambda: Connection(front), sock=sock, backlog=BACKLOG
+                )
+            self._servers.append(accepting)
+
+    async def close(self) -> None:
+        """Accept no more; remove unix sockets that are still ours."""
+        for server in self._servers:
+            server.close()
+        for path, inode in self._paths:
+            if path.exists() and path.stat().st_ino == inode:
+                path.unlink()
+        self._servers, self._paths = [], []
+
+    def _bind(self, where: str, port: int) -> list[socket.socket]:
+        if where.startswith(UNIX_PREFIX):
+            return [self._bind_unix(Path(where.removeprefix(UNIX_PREFIX)))]
+        try:
+            found = socket.getaddrinfo(
+                where, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )
+        except OSError as error:
+            raise ListenError(f"server.listen {where!r}: {error.strerror}") from error
+        return [self._bind_tcp(family, address) for family, _, _, _, address in found]
+
+    def _bind_tcp(self, family: int, address: tuple[Any, ...]) -> socket.socket:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_LOWAT)
+        try:
+            sock.bind(address)
+        except OSError as error:
+            sock.close()
+            raise ListenError(_cannot_listen(f"{address[0]} port {address[1]}", error)) from error
+        self.addresses.append(_url(family, *sock.getsockname()[:2]))
+        return sock
+
+    def _bind_unix(self, path: Path) -> socket.socket:
+        _remove_stale(path)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        # The mode is set by the umask while binding: no moment of wider access.
+        before = os.umask(0o777 & ~UNIX_MODE)
+        try:
+            sock.bind(str(path))
+        except OSError as error:
+            sock.close()
+            raise ListenError(_cannot_listen(f"unix:{path}", error)) from error
+        finally:
+            os.umask(before)
+        self._paths.append((path, path.stat().st_ino))
+        self.addresses.append(f"unix:{path}")
+        return sock
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove a socket file that nobody listens on any more.
+
+    Raises:
+        ListenError: somebody does, or the file is not a socket.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise ListenError(f"server.listen unix:{path}: the file is there and is not a socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except OSError:
+            path.unlink()
+            return
+    raise ListenError(f"server.listen unix:{path}: another process listens there")
+
+
+def _cannot_listen(where: str, error: OSError) -> str:
+    hints = {
+        errno.EADDRINUSE: "is in use: stop the other process, or set another server.port",
+        errno.EACCES: "is not permitted: use a port over 1023, or another path",
+        errno.EADDRNOTAVAIL: "is not an address of this machine: mend server.listen",
+    }
+    return f"{where} {hints.get(error.errno or 0, f'cannot be bound: {error.strerror}')}"
+
+
+def _url(family: int, host: str, port: int) -> str:
+    shown = f"[{host}]" if family == socket.AF_INET6 else host
+    return f"http://{shown}:{port}"

@@ -1,0 +1,184 @@
+"""Everything that goes to one socket, in order, joined into one write a turn."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SLICE: Final = 192
+"""Sockets written a loop turn: one cast to 10,000 must not stall the others."""
+
+FLUSH_SIZE: Final = 65_536
+"""Bytes gathered before they are written at once, so that TCP can push back."""
+
+
+class Flusher:
+    """Writes the outboxes that have something, a slice a loop turn.
+
+    Frames that arrive for an outbox before its slice is due leave in the same
+    write: that is where the speed of a busy fan-out comes from.
+    `send_buffer` bounds the bytes waiting for one client, `send_total` those
+    for all; `waiting` is what paused clients hold now.
+    """
+
+    def __init__(self, send_buffer: int, send_total: int) -> None:
+        self.send_buffer = send_buffer
+        self.send_total = send_total
+        self.flush_size = min(FLUSH_SIZE, send_buffer)
+        self.waiting = 0
+        self.stalled: dict[Outbox, None] = {}
+        self._due: deque[Outbox] = deque()
+        self._is_scheduled = False
+        self._call_soon: Callable[..., object] = asyncio.get_running_loop().call_soon
+
+    def add(self, outbox: Outbox) -> None:
+        """Write this outbox in one of the next turns."""
+        self._due.append(outbox)
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._call_soon(self._flush_slice)
+
+    def _flush_slice(self) -> None:
+        due = self._due
+        try:
+            for _ in range(min(SLICE, len(due))):
+                due.popleft().flush()
+        finally:
+            self._is_scheduled = bool(due)
+            if due:
+                self._call_soon(self._flush_slice)
+
+    def fullest(self) -> Outbox | None:
+        """The stalled client that holds the most."""
+        return max(self.stalled, key=lambda outbox: outbox.size, default=None)
+
+
+class Outbox:
+    """The frames that wait for one client.
+
+    While its transport takes bytes, frames wait one turn at most. While it
+    does not (`is_stalled`), they stay here as shared bytes and are counted:
+    a frame that would pass `send_buffer` makes the client a slow consumer.
+    """
+
+    __slots__ = ("_frames", "flusher", "is_ending", "is_sealed", "is_stalled", "size", "transport")
+
+    transport: asyncio.Transport
+
+    def __init__(self, flusher: Flusher, transport: asyncio.Transport) -> None:
+        self.flusher = flusher
+        self.transport = transport
+        self._frames: list[bytes] = []
+        self.size = 0
+        self.is_stalled = False
+        self.is_sealed = False
+        self.is_ending = False
+
+    def send(self, frame: bytes) -> bool:
+        """Queue a frame; false when the client cannot take it, or has gone."""
+        if self.is_sealed:
+            return False
+        if self.is_stalled:
+            return self._send_stalled(frame)
+        frames = self._frames
+        if not frames:
+            self.flusher.add(self)
+        frames.append(frame)
+        self.size += len(frame)
+        if self.size > self.flusher.flush_size:
+            self.flush()
+        return True
+
+    def seal(self, frame: bytes, *, ends: bool) -> None:
+        """Queue the last bytes; later ones are refused.
+
+        Args:
+            frame: usually a close frame; may be empty.
+            ends: whether the stream ends after it.
+        """
+        self.is_sealed = True
+        self.is_ending = ends
+        self._push(frame)
+
+    def flush(self) -> None:
+        """Write what waits, in one write."""
+        frames = self._frames
+        if not frames or self.is_stalled:
+            return
+        data = frames[0] if len(frames) == 1 else b"".join(frames)
+        # Emptied before the write: the transport may stall this outbox within it.
+        self._frames = []
+        self.size = 0
+        if data:
+            self.transport.write(data)
+        if self.is_ending:
+            self.on_end()
+
+    def stall(self) -> None:
+        """The transport holds all that it should."""
+        self.is_stalled = True
+        self.flusher.stalled[self] = None
+
+    def unstall(self) -> None:
+        """The transport's buffer is empty again."""
+        self.is_stalled = False
+        self.flusher.stalled.pop(self, None)
+        self.flusher.waiting -= self.size
+        self.flush()
+
+    def clear(self) -> int:
+        """Throw away what waits; returns how many frames that were."""
+        if self.is_stalled:
+            self.flusher.waiting -= self.size
+        count = len(self._frames)
+        self._frames = []
+        self.size = 0
+        return count
+
+    def abandon(self) -> int:
+        """Send nothing any more, not even what waits; returns its frames."""
+        count = self.clear()
+        self.is_sealed = True
+        self.is_ending = False
+        self.flusher.stalled.pop(self, None)
+        return count
+
+    def on_slow_consumer(self) -> None:
+        """A frame did not fit: close this client."""
+        raise NotImplementedError
+
+    def on_end(self) -> None:
+        """The last bytes were written: end the stream."""
+        raise NotImplementedError
+
+    def _push(self, frame: bytes) -> None:
+        if self.is_stalled:
+            self.flusher.waiting += len(frame)
+        elif not self._frames:
+            self.flusher.add(self)
+        self._frames.append(frame)
+        self.size += len(frame)
+
+    def _send_stalled(self, frame: bytes) -> bool:
+        if self._has_room(len(frame)):
+            self._push(frame)
+            return True
+        self.on_slow_consumer()
+        return False
+
+    def _has_room(self, size: int) -> bool:
+        """Whether a stalled client may have `size` bytes more; cuts the fullest for it."""
+        waiting = self.size + self.transport.get_write_buffer_size()
+        if waiting and waiting + size > self.flusher.send_buffer:
+            return False
+        if self.flusher.waiting + size <= self.flusher.send_total:
+            return True
+        fullest = self.flusher.fullest()
+        if fullest is None or fullest is self:
+            return False
+        fullest.on_slow_consumer()
+        return True
