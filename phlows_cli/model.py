@@ -95,7 +95,7 @@ class Host:
     origins: tuple[str, ...] = ()
     timeout: float = 30.0
     concurrency: int = 4
-    env: Mapping[str, str] = field(default=NOTHING)
+    env: Mapping[str, str] = field(default_factory=lambda: NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
