@@ -6,24 +6,35 @@ import select
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.errors import ContenderError, CountError
-from benchmarks.wire import FRAME_SIZE, connection_of, numbered_frame
+from benchmarks.wire import (
+    FRAME_SIZE,
+    connection_of,
+    first_frame,
+    is_ping,
+    numbered_frame,
+    pong_frame,
+)
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
 _READ_SIZE: Final = 262144
+_BUFFER_SIZE: Final = _READ_SIZE + FRAME_SIZE
+"""A read and the unfinished frame before it."""
 _MAX_EVENTS: Final = 4096
 
 
 class Audience:
     """Every byte of every socket counted; those that are kept, stored too."""
 
-    def __init__(self, sockets: Iterable[socket.socket]) -> None:
+    def __init__(self, sockets: Sequence[socket.socket]) -> None:
         self._readers = {each.fileno(): each.recv_into for each in sockets}
+        self._sockets = {each.fileno(): each for each in sockets}
         self._counts = dict.fromkeys(self._readers, 0)
         self._kept: dict[int, bytearray] = {}
-        self._buffer = memoryview(bytearray(_READ_SIZE))
+        self._unfinished: dict[int, bytes] = {}
+        self._buffer = memoryview(bytearray(_BUFFER_SIZE))
         self.total = 0
         self.epoll = select.epoll()
         for descriptor in self._readers:
@@ -40,7 +51,8 @@ class Audience:
 
     def read(self, wait: float) -> list[int]:
         """Read what is there; returns the ready descriptors of others."""
-        readers, counts, kept, buffer = self._readers, self._counts, self._kept, self._buffer
+        readers, unfinished, buffer = self._readers, self._unfinished, self._buffer
+        counts, kept = self._counts, self._kept
         others: list[int] = []
         total = 0
         events = self.epoll.poll(wait, _MAX_EVENTS)
@@ -49,9 +61,11 @@ class Audience:
             if reader is None:
                 others.append(descriptor)
                 continue
-            size = reader(buffer)
+            size = reader(buffer, _READ_SIZE)
             if not size:
                 raise ContenderError("a socket was closed while it was counted")
+            if size % FRAME_SIZE or descriptor in unfinished:  # a ping, or a frame in two parts
+                size = self._without_pings(descriptor, size)
             counts[descriptor] += size
             total += size
             if descriptor in kept:
@@ -60,6 +74,22 @@ class Audience:
             raise CountError(f"nothing more came in {wait} s after {self.total} bytes")
         self.total += total
         return others
+
+    def _without_pings(self, descriptor: int, size: int) -> int:
+        """Answer the pings; leave whole deliveries alone in the buffer."""
+        stream = self._unfinished.pop(descriptor, b"") + self._buffer[:size].tobytes()
+        deliveries = []
+        while frame := first_frame(stream):
+            stream = stream[len(frame) :]
+            if is_ping(frame):
+                self._sockets[descriptor].send(pong_frame(frame))
+            else:
+                deliveries.append(frame)
+        if stream:
+            self._unfinished[descriptor] = stream
+        whole = b"".join(deliveries)
+        self._buffer[: len(whole)] = whole
+        return len(whole)
 
     def check(self, casts: int, connections: int) -> None:
         """Raise unless each socket has each cast, once and in order."""

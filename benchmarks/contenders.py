@@ -40,8 +40,7 @@ def phlows(app: Path | None = None, *, in_flight: int = 10) -> Iterator[Contende
 
 
 def _config(port: int, state: Path, app: Path | None, in_flight: int) -> str:
-    # The longest ping interval: a ping's bytes would be counted as a delivery's.
-    server = f'[server]\nport = {port}\nstate_dir = "{state}"\nping_interval = 3600.0\n'
+    server = f'[server]\nport = {port}\nstate_dir = "{state}"\n'
     host = f'[hosts."{HOST}"]\nauth = "none"\n'
     if app is None:
         return server + host + "hooks = []\n"

@@ -110,6 +110,7 @@ class Listeners:
 
     def measure(self, window: int, seconds: float, keep_every: int = _SAMPLE_EVERY) -> Round:
         """One round; raises CountError unless each delivery came, in order."""
+        self.audience.read(0)  # pings since the last round
         self.audience.keep(keep_every)
         with exchanges(self._contender.port, window) as lines:
             caster = _Caster(self._contender, self.audience, _watch(self.audience, lines))

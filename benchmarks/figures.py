@@ -39,6 +39,7 @@ class Plan:
     """None: what the figure takes by itself."""
     rounds: int
     seconds: float
+    """At most 10: while another has its turn, pings wait for their answer."""
     peers_only: bool = False
     """Whether phlows stays out, to try the harness without it."""
 

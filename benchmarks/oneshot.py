@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from benchmarks.errors import ContenderError, CountError
 from benchmarks.rounds import Clock, Round
 from benchmarks.sockets import WAIT, upgraded
-from benchmarks.wire import message_frame
+from benchmarks.wire import first_frame, is_ping, message_frame, pong_frame
 
 if TYPE_CHECKING:
     import socket
@@ -52,8 +52,15 @@ def _replied(sockets: dict[int, socket.socket], poll: select.epoll) -> list[sock
     ready = [sockets[descriptor] for descriptor, _ in poll.poll(WAIT)]
     if not ready:
         raise ContenderError(f"no reply in {WAIT} s")
-    for each in ready:
-        reply = each.recv(len(_REPLY) + 1)
-        if reply != _REPLY:
-            raise CountError(f"expected {_REPLY!r} but got {reply!r}")
-    return ready
+    return [each for each in ready if _is_replied(each)]
+
+
+def _is_replied(connection: socket.socket) -> bool:
+    """Whether what came is the reply; a ping is answered and is none."""
+    reply = connection.recv(4096)
+    while is_ping(frame := first_frame(reply)):
+        connection.send(pong_frame(frame))
+        reply = reply[len(frame) :]
+    if reply not in (_REPLY, b""):
+        raise CountError(f"expected {_REPLY!r} but got {reply!r}")
+    return bool(reply)

@@ -63,8 +63,37 @@ def upgrade_request(host: str) -> bytes:
 
 def message_frame(text: bytes) -> bytes:
     """A client's text frame, masked as the protocol asks."""
-    masked = bytes(byte ^ key for byte, key in zip(text, cycle(_MASK), strict=False))
-    return bytes((0x81, 0x80 | len(text))) + _MASK + masked
+    return _masked_frame(0x81, text)
+
+
+def pong_frame(ping: bytes) -> bytes:
+    """The answer to a whole ping frame."""
+    return _masked_frame(0x8A, ping[2:])
+
+
+def _masked_frame(opcode: int, payload: bytes) -> bytes:
+    masked = bytes(byte ^ key for byte, key in zip(payload, cycle(_MASK), strict=False))
+    return bytes((opcode, 0x80 | len(payload))) + _MASK + masked
+
+
+def first_frame(stream: bytes) -> bytes:
+    """The whole frame that a server's bytes begin with; b"" if unfinished.
+
+    Raises: ContenderError for a close frame, and for a length over 16 bits.
+    """
+    if len(stream) < 4 and (len(stream) < 2 or stream[1] >= 126):
+        return b""
+    if stream[0] == 0x88:
+        raise ContenderError(f"the server closed a socket: {stream[2:]!r}")
+    if stream[1] > 126:
+        raise ContenderError(f"not a frame of ours: {stream[:16]!r}")
+    end = 2 + stream[1] if stream[1] < 126 else 4 + int.from_bytes(stream[2:4], "big")
+    return stream[:end] if len(stream) >= end else b""
+
+
+def is_ping(frame: bytes) -> bool:
+    """Whether a frame is the server's keepalive."""
+    return frame[:1] == b"\x89"
 
 
 def answer_size(received: bytes) -> int:

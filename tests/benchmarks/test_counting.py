@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
 from benchmarks import bridge, fanout
-from benchmarks.audience import check_order
+from benchmarks.audience import Audience, check_order
 from benchmarks.ceiling import reading_ceiling
 from benchmarks.errors import ContenderError, CountError
 from benchmarks.fanout import Listeners
@@ -22,8 +23,9 @@ import tiny_server
 SOCKETS = 20
 SHORT = 0.1
 HTTP_ANSWERER = """
+import socket
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 class Answer(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -66,6 +68,44 @@ def test_a_second_round_starts_counting_at_nothing():
         all_.measure(4, SHORT)
 
         assert all_.audience.total == (server.delivered - before) * FRAME_SIZE
+
+
+@pytest.mark.parametrize("ping", [b"\x89\x00", b"\x89\x04beat"], ids=["empty", "with bytes"])
+def test_pings_between_deliveries_are_answered_and_not_counted(ping):
+    def delivery(cast, index, frame):
+        return ping + frame + ping if (cast + index) % 3 == 0 else frame
+
+    with (
+        tiny_server.running(delivery) as server,
+        Listeners(Contender("tiny", server.port), SOCKETS) as all_,
+    ):
+        outcome = all_.measure(4, SHORT, keep_every=1)
+
+        assert outcome.count == server.delivered == server.casts * SOCKETS
+        assert all_.audience.total == server.delivered * FRAME_SIZE
+
+
+def test_a_frame_in_two_parts_is_one_delivery():
+    ours, theirs = socket.socketpair()
+    frame = numbered_frame(0, 0)
+    with ours, theirs, closing(Audience([ours])) as audience:
+        audience.keep(1)
+        for part in (b"\x89", b"\x00" + frame[:3], frame[3:50], frame[50:]):
+            assert audience.total == 0
+            theirs.sendall(part)
+            audience.read(1)
+
+        audience.check(casts=1, connections=1)
+        assert theirs.recv(100) == b"\x8a\x80\x37\xfa\x21\x3d"
+
+
+def test_a_close_frame_ends_the_round_with_its_reason():
+    ours, theirs = socket.socketpair()
+    with ours, theirs, closing(Audience([ours])) as audience:
+        theirs.sendall(b"\x88\x0f\x0f\xa0slow consumer")
+
+        with pytest.raises(ContenderError, match="slow consumer"):
+            audience.read(1)
 
 
 def unfaithful_to(socket, at_cast, delivered):
