@@ -19,13 +19,14 @@ class Keepalive:
     def __init__(self, interval: float, tick: float) -> None:
         self._slots: list[dict[Channel, None]] = [{} for _ in range(max(1, round(interval / tick)))]
         self._hand = 0
-        self._next = 0
+        self._spread = 0
 
     def add(self, channel: Channel) -> None:
-        """Ping this channel from now on."""
-        self._next = (self._next + 1) % len(self._slots)
-        channel.keepalive_slot = self._next
-        self._slots[self._next][channel] = None
+        """Ping this channel from now on, first after half an interval at the soonest."""
+        self._spread = (self._spread + 1) % max(1, len(self._slots) // 2)
+        # The slot at the hand is due last, those behind it sooner and sooner.
+        channel.keepalive_slot = (self._hand - self._spread) % len(self._slots)
+        self._slots[channel.keepalive_slot][channel] = None
 
     def discard(self, channel: Channel) -> None:
         """The channel is gone."""
