@@ -56,11 +56,14 @@ def _replied(sockets: dict[int, socket.socket], poll: select.epoll) -> list[sock
 
 
 def _is_replied(connection: socket.socket) -> bool:
-    """Whether what came is the reply; a ping is answered and is none."""
-    reply = connection.recv(4096)
-    while is_ping(frame := first_frame(reply)):
-        connection.send(pong_frame(frame))
-        reply = reply[len(frame) :]
-    if reply not in (_REPLY, b""):
-        raise CountError(f"expected {_REPLY!r} but got {reply!r}")
-    return bool(reply)
+    """Whether the reply came; a ping before or after it is answered."""
+    stream, replies = connection.recv(4096), b""
+    while frame := first_frame(stream):
+        stream = stream[len(frame) :]
+        if is_ping(frame):
+            connection.send(pong_frame(frame))
+        else:
+            replies += frame
+    if stream or replies not in (_REPLY, b""):
+        raise CountError(f"expected {_REPLY!r} but got {replies + stream!r}")
+    return bool(replies)
