@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from functools import lru_cache
 from hashlib import sha256
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -59,6 +60,7 @@ class Outcome(StrEnum):
     OVERLOADED = "overloaded"
 
 
+@lru_cache(256)
 def normalise_host(text: str) -> str:
     """Lower case, without port, brackets and trailing dot.
 

@@ -111,6 +111,7 @@ class Access:
         return Caller(address, is_allowed, is_within(address, self._proxies))
 
 
+@lru_cache(256)
 def is_ip_address(text: str) -> bool:
     """Whether a text is an IPv4 or IPv6 address."""
     try:
