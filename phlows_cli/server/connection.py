@@ -164,6 +164,7 @@ class Connection(asyncio.Protocol):
 
     def _write(self, answers: list[bytes]) -> None:
         if answers and not self._is_lost:
+            self._front.await_nothing(self)  # what comes next has all its time
             self._transport.write(answers[0] if len(answers) == 1 else b"".join(answers))
 
     def _end(self, answer: bytes) -> None:
