@@ -1,0 +1,68 @@
+"""What every test may rely on: the programs it names, and an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `tests` is not installed
+
+PROGRAMS = {
+    "php": (("php-zts", "php"), "php-cli"),
+    "fish": (("fish",), "fish"),
+    "zsh": (("zsh",), "zsh"),
+}
+"""Marker -> the commands of which one must be there, and Debian's package for it."""
+
+TEST_TIMEOUT = 30.0
+"""Seconds after which a test that waits for something is told that it never came."""
+
+
+def pytest_runtest_setup(item):
+    for marker, (commands, package) in PROGRAMS.items():
+        if item.get_closest_marker(marker) is None or any(map(shutil.which, commands)):
+            continue
+        reason = f"{commands[-1]} is missing: apt install {package}"
+        if os.environ.get("PHLOWS_REQUIRE_ALL") == "1":
+            pytest.fail(f"{reason} (PHLOWS_REQUIRE_ALL=1 allows no skipping)", pytrace=False)
+        pytest.skip(reason)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """Run `async def` tests, each on a loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    given = pyfuncitem.funcargs
+    arguments = {name: given[name] for name in inspect.signature(pyfuncitem.obj).parameters}
+
+    async def run():
+        async with asyncio.timeout(TEST_TIMEOUT):
+            await pyfuncitem.obj(**arguments)
+
+    with asyncio.Runner(loop_factory=given.get("loop_factory")) as runner:
+        runner.run(run())
+    return True
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def loop_factory(request):
+    """Asks for the test to be run on both kinds of event loop."""
+    if request.param == "asyncio":
+        return asyncio.new_event_loop
+    return pytest.importorskip("uvloop").new_event_loop
+
+
+@pytest.fixture
+def no_error_is_logged(caplog):
+    """What fails in the background is only logged: here it fails the test, too."""
+    yield
+    errors = [r for r in caplog.get_records("call") if r.levelno >= logging.ERROR]
+    assert not errors, "\n".join(f"{r.name}: {r.getMessage()}\n{r.exc_text}" for r in errors)
