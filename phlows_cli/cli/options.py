@@ -9,6 +9,8 @@ import click
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from phlows_cli.config import Config
+
 
 def registered_hosts(
     ctx: click.Context, _param: click.Parameter, incomplete: str
@@ -24,6 +26,23 @@ def registered_hosts(
     except (PhlowsError, OSError):
         return []
     return [CompletionItem(name) for name in sorted(hosts) if name.startswith(incomplete)]
+
+
+def sole_host(config: Config) -> str:
+    """Return the host that is meant when none is named.
+
+    Raises:
+        UsageError: there is none, or more than one.
+    """
+    from phlows_cli.errors import UsageError
+
+    if len(config.hosts) == 1:
+        return next(iter(config.hosts))
+    where = config.path or "any phlows.toml"
+    if not config.hosts:
+        raise UsageError(f"no host is registered in {where}: name one with --host")
+    names = ", ".join(sorted(config.hosts)[:5]) + (", ..." if len(config.hosts) > 5 else "")
+    raise UsageError(f"{len(config.hosts)} hosts are registered ({names}): name one with --host")
 
 
 config_option = click.option(
@@ -54,5 +73,5 @@ host_option = click.option(
     envvar="PHLOWS_HOST",
     show_envvar=True,
     shell_complete=registered_hosts,
-    help="The registered host.",
+    help="The host. It may be left out when only one is registered.",
 )

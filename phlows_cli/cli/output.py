@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
 
 def emit(value: object, as_json: bool, human: Callable[[], str]) -> None:
@@ -22,7 +22,7 @@ def emit(value: object, as_json: bool, human: Callable[[], str]) -> None:
     if text is None:
         click.echo(json_bytes(value))
     elif text:
-        click.echo(text)
+        click.echo(_encodable(text))
 
 
 def json_bytes(value: object) -> bytes:
@@ -38,7 +38,7 @@ def json_bytes(value: object) -> bytes:
 
 def note(text: str) -> None:
     """Print a remark that is not part of the answer to stderr."""
-    click.echo(text, err=True)
+    click.echo(_encodable(text), err=True)
 
 
 def report(message: str, as_json: bool) -> None:
@@ -46,9 +46,53 @@ def report(message: str, as_json: bool) -> None:
     if as_json:
         click.echo(json_bytes({"status": "error", "message": message}), err=True)
     else:
-        note(f"error: {message}")
+        note(f"error: {visible(message)}")
+
+
+def visible(text: str) -> str:
+    """Show control characters as escapes, so that no text steers a terminal.
+
+    Text from the other side of a socket, or from an app, passes through here.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\t" else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
+def _encodable(text: str) -> str:
+    """Replace what UTF-8 cannot hold: bytes of an argument that is not text."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def plural(count: int, noun: str) -> str:
     """Put the count before its noun: "1 socket", "3 sockets"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Align rows under a header: text to the left, numbers to the right."""
+    texts = [[str(cell) for cell in row] for row in rows]
+    columns = [_column(cells) for cells in zip(header, *texts, strict=True)]
+    return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
+
+
+def _column(cells: Sequence[str]) -> list[str]:
+    width = max(map(len, cells))
+    is_numbers = all(cell.isdecimal() for cell in cells[1:])
+    return [cell.rjust(width) if is_numbers else cell.ljust(width) for cell in cells]
+
+
+def duration(seconds: float) -> str:
+    """Write a time in its two largest units: "3 h 12 min"."""
+    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+    parts = []
+    rest = int(seconds)
+    for name, size in units:
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count} {name}")
+    return " ".join(parts[:2]) or "0 s"

@@ -43,17 +43,25 @@ ZSH: Final = r"""#compdef phlows
 # Save it as _phlows in a folder of $fpath, or: eval "$(phlows completion zsh)"
 
 _phlows() {
-    local kind value help
-    local -a described
+    local kind value help found=1
+    local -a described open
     while IFS=$'\t' read -r kind value help; do
         case $kind in
-            file) compset -P '-*='; _files ;;
-            dir) compset -P '-*='; _files -/ ;;
-            word) described+=("${value//:/\\:}:$help") ;;
+            file) compset -P '-*='; _files && found=0 ;;
+            dir) compset -P '-*='; _files -/ && found=0 ;;
+            word)
+                # A word that ends in : or = goes on: no space after it.
+                if [[ $value == *[:=] ]]; then
+                    open+=("${value//:/\\:}:$help")
+                else
+                    described+=("${value//:/\\:}:$help")
+                fi ;;
         esac
     done < <(_PHLOWS_COMPLETE=zsh_complete _PHLOWS_LINE="${(j: :)words[1,CURRENT-1]} $PREFIX" \
         "$words[1]" 2>/dev/null)
-    (( $#described )) && _describe -V phlows described
+    (( $#described )) && _describe -V phlows described && found=0
+    (( $#open )) && _describe -V phlows open -S '' && found=0
+    return found
 }
 
 if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
@@ -72,9 +80,10 @@ function _phlows_completion
         set -l part (string split \t -- $answer)
         switch $part[1]
             case file dir
-                set -l typed (string match -r -g '^(-[^=]*=)?(.*)$' -- (commandline -ct))
-                for path in (__fish_complete_path $typed[2])
-                    echo $typed[1]$path
+                set -l word (commandline -ct)
+                set -l head (string match -r -- '^-[^=]*=' $word)
+                for path in (__fish_complete_path (string replace -- "$head" '' $word))
+                    echo "$head$path"
                 end
             case word
                 printf '%s\t%s\n' $part[2] $part[3]

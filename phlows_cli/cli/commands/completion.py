@@ -7,7 +7,7 @@ import click
 from phlows_cli.cli.options import json_option
 from phlows_cli.cli.output import emit
 
-HELP = """\b
+HELP = """\
 Example: eval "$(phlows completion bash)"
 
 Print the completion script of a shell. It completes commands, options and

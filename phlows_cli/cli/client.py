@@ -1,0 +1,196 @@
+"""HTTP client of a running broker. requests is imported at the first call."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from phlows_cli import __version__
+from phlows_cli.address import bridge_url
+from phlows_cli.errors import BrokerUnreachableError, PhlowsError, RefusedError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    import requests
+
+    from phlows_cli.config import Config
+
+CONNECT_TIMEOUT: Final = 3.0
+READ_TIMEOUT: Final = 10.0
+LINE_LIMIT: Final = 1024 * 1024
+"""Bytes of one line of a stream; a broker's lines are far shorter."""
+
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1", ""})
+
+
+def client_for(config: Config, url: str | None) -> BrokerClient:
+    """Make the client of the broker at `url`, or of the one that `config` describes.
+
+    The key is $PHLOWS_KEY, else the key file's. A key file is this machine's:
+    it does not go to another machine that `url` names.
+
+    Raises:
+        UsageError: the URL or the key cannot be used.
+    """
+    own = bridge_url(config.server.listen, config.server.port)
+    url = _checked(url or own)
+    key = os.environ.get("PHLOWS_KEY", "").strip()
+    if not key and (url == own or _is_local(url)):
+        key = _read_key(config.bridge.key_file)
+    if not all("!" <= character <= "~" for character in key):
+        raise UsageError("the key (PHLOWS_KEY or bridge.key_file) must be printable ASCII")
+    return BrokerClient(url, key)
+
+
+def _checked(url: str) -> str:
+    """Write the URL in full; a port alone is a port of this machine."""
+    if url.isdecimal():
+        url = f"http://127.0.0.1:{url}"
+    if not (_is_http(url) or (url.startswith("unix:") and len(url) > 5)):
+        raise UsageError(
+            "the broker's URL must be http://host:port, https://host or unix:/path"
+            " (without a user: the key goes into PHLOWS_KEY)"
+        )
+    return url.rstrip("/")
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        has_address = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and has_address and "@" not in url
+
+
+def _is_local(url: str) -> bool:
+    return url.startswith("unix:") or urlsplit(url).hostname in LOOPBACK
+
+
+def _read_key(path: Path) -> str:
+    """Read the key of this machine's broker; "" for those who may not."""
+    try:
+        return path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+class BrokerClient:
+    """Calls one broker's bridge. Proxy settings of the environment are ignored.
+
+    Every call raises BrokerUnreachableError when nothing that speaks phlows
+    answers in time, RefusedError with the broker's words for a 4xx, and
+    PhlowsError with them for a 5xx.
+    """
+
+    def __init__(self, url: str, key: str = "") -> None:
+        self.url = url
+        self._key = key
+        self._open_session: requests.Session | None = None
+
+    def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401 - JSON
+        """Ask for a JSON answer."""
+        return self._json(self._send("GET", path, params=query))
+
+    def post(self, path: str, body: bytes) -> Any:  # noqa: ANN401 - JSON
+        """Send JSON and take the JSON answer."""
+        headers = {"Content-Type": "application/json"}
+        return self._json(self._send("POST", path, data=body, headers=headers))
+
+    def lines(self, path: str, query: Mapping[str, str]) -> Iterator[bytes]:
+        """Follow a stream of lines until the broker ends it.
+
+        Raises:
+            BrokerUnreachableError: also when the connection breaks.
+        """
+        from requests import RequestException
+
+        # A stream may be silent for as long as nothing happens.
+        answer = self._send("GET", path, params=query, stream=True, timeout=(CONNECT_TIMEOUT, None))
+        if answer.status_code != 200:
+            self._json(answer)
+        try:
+            yield from _lines(answer.iter_content(None))
+        except RequestException:
+            raise BrokerUnreachableError(f"the broker at {self.url} has gone away") from None
+
+    def _send(self, method: str, path: str, **request: Any) -> requests.Response:  # noqa: ANN401 - requests' own
+        from requests import RequestException
+
+        request.setdefault("timeout", (CONNECT_TIMEOUT, READ_TIMEOUT))
+        base = "http://localhost" if self.url.startswith("unix:") else self.url
+        try:
+            return self._session().request(method, base + path, allow_redirects=False, **request)
+        except (RequestException, OSError) as error:
+            raise BrokerUnreachableError(
+                f"no broker answers at {self.url} ({_why(error)}): start it with `phlows serve`,"
+                " or name another with --url"
+            ) from None
+
+    def _session(self) -> requests.Session:
+        if self._open_session is None:
+            import requests
+
+            session = self._open_session = requests.Session()
+            session.trust_env = False
+            session.headers["User-Agent"] = f"phlows/{__version__}"
+            if self._key:
+                session.headers["Authorization"] = f"Bearer {self._key}"
+            if self.url.startswith("unix:"):
+                from phlows_cli.cli.unix_adapter import UnixAdapter
+
+                path = self.url.removeprefix("unix:")
+                session.mount("http://", UnixAdapter(path.replace("//", "", 1)))
+        return self._open_session
+
+    def _json(self, answer: requests.Response) -> Any:  # noqa: ANN401 - JSON
+        """Take the answer's JSON object; raise what an error stands for."""
+        try:
+            value = answer.json()
+        except ValueError:
+            value = None
+        if isinstance(value, dict) and answer.status_code == 200:
+            return value
+        if isinstance(value, dict) and "message" in value and answer.status_code >= 400:
+            raise self._error(answer.status_code, str(value["message"]))
+        raise BrokerUnreachableError(
+            f"what answers at {self.url} is not a phlows broker (status {answer.status_code})"
+        )
+
+    def _error(self, status: int, message: str) -> PhlowsError:
+        if status >= 500:
+            return PhlowsError(message)
+        if status == 401 and not self._key:
+            message += " (no key was sent: set PHLOWS_KEY, or be a user who can read the key file)"
+        return RefusedError(message)
+
+
+def _why(error: BaseException) -> str:
+    """Find the system's word for a failed request in the innermost error."""
+    from requests import Timeout
+
+    if isinstance(error, Timeout):
+        return "timed out"
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, OSError) and inner.strerror:
+            return inner.strerror.lower()
+        inner = inner.__cause__ or inner.__context__
+    return type(error).__name__
+
+
+def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Join chunks into whole lines, without their ends.
+
+    Raises:
+        PhlowsError: a line over LINE_LIMIT.
+    """
+    rest = b""
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from whole
+        if len(rest) > LINE_LIMIT:
+            raise PhlowsError(f"the broker sent a line over {LINE_LIMIT} bytes")

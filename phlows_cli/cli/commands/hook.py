@@ -1,0 +1,183 @@
+"""phlows hook: run one hook of an app, without a broker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from phlows_cli.cli.options import config_option, host_option, json_option, sole_host
+from phlows_cli.cli.output import emit, note
+from phlows_cli.errors import UsageError
+from phlows_cli.model import HOOK_NAMES, Hook, Outcome, normalise_host
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from click.shell_completion import CompletionItem
+
+    from phlows_cli.cli.rehearsal import Rehearsal
+    from phlows_cli.config import Config
+    from phlows_cli.model import HookResult, Host
+
+HELP = """\
+Example: phlows hook receive --token abc '{"type":"ping"}'
+
+Run one hook of an app exactly as the broker would, without a broker: connect,
+auth, receive or close, also spelled as the app sees it, ws::receive. Shown are
+the command line, each line of output and whether it would be sent to the
+client, stderr, the result, the exit code and the milliseconds.
+
+receive takes a MESSAGE: JSON, @FILE, or - for stdin. It is checked as the
+broker checks what clients send.
+
+The exit code is 0 when the hook accepts or is done, 4 when it refuses, 5 when
+it fails and 6 when it takes too long.
+
+\b
+More examples:
+  phlows hook auth --host app.example.com --token abc
+  phlows hook ws::connect --app ./app.php
+"""
+
+EXIT_CODES = {
+    Outcome.ACCEPTED: 0,
+    Outcome.REFUSED: 4,
+    Outcome.FAILED: 5,
+    Outcome.TIMEOUT: 6,
+    Outcome.OVERLOADED: 5,
+}
+
+
+def _hook_names(
+    _ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem[str]]:
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(name) for name in HOOK_NAMES if name.startswith(incomplete)]
+
+
+@click.command(short_help="Run one hook of an app, without a broker.", help=HELP)
+@click.argument("name", metavar="HOOK", shell_complete=_hook_names)
+@click.argument("message", required=False)
+@host_option
+@click.option("--token", metavar="TOKEN", default="", help="The token that the hook is given.")
+@click.option("--socket", metavar="ID", help="The socket id; without it: a random one.")
+@click.option(
+    "--app",
+    metavar="FILE",
+    type=click.Path(),
+    help="An app that is not registered; --host is then any name.",
+)
+@click.option(
+    "--hook-class", metavar="NAME", help="With --app: the command is NAME::HOOK.  [default: ws]"
+)
+@click.option(
+    "--timeout", metavar="SECONDS", type=float, help="With --app: the longest run.  [default: 30]"
+)
+@config_option
+@json_option
+@click.pass_context
+def hook(
+    ctx: click.Context,
+    /,
+    name: str,
+    message: str | None,
+    config_path: str | None,
+    as_json: bool,
+    **typed: Any,  # noqa: ANN401 - as click names them
+) -> None:
+    """Call the hook, show what it does and exit with what it means."""
+    from phlows_cli.cli.rehearsal import Rehearsal, verdict
+    from phlows_cli.config import find_config, load_config
+
+    config = load_config(find_config(config_path))
+    spelled, hook_name = _parse_name(name)
+    host = _host(config, hook_name, spelled, typed)
+    event = _event(config, hook_name, host, message, typed["token"], typed["socket"])
+    rehearsal = Rehearsal(host, event, config.interpreters, is_live=not as_json)
+    result = _run(rehearsal, config)
+    emit(rehearsal.report(result), as_json, lambda: verdict(result))
+    ctx.exit(EXIT_CODES[result.outcome])
+
+
+def _parse_name(text: str) -> tuple[str, str]:
+    """Split "ws::receive"; "receive" alone has no class."""
+    spelled, _, name = text.rpartition("::")
+    if name not in HOOK_NAMES:
+        raise UsageError(f"hook {text!r} is not one of {', '.join(HOOK_NAMES)}")
+    return spelled, name
+
+
+def _host(config: Config, hook_name: str, spelled: str, typed: Mapping[str, Any]) -> Host:
+    """Find the host to call, or make one for --app."""
+    hook_class, timeout = typed["hook_class"], typed["timeout"]
+    if typed["app"] is not None:
+        name = typed["host"] or "localhost"
+        return _unregistered(name, typed["app"], hook_class or spelled, timeout)
+    if hook_class is not None or timeout is not None:
+        raise UsageError("--hook-class and --timeout go with --app: a registered host has its own")
+    return _registered(config, typed["host"], hook_name, spelled)
+
+
+def _registered(config: Config, host: str | None, hook_name: str, spelled: str) -> Host:
+    name = normalise_host(host) if host else sole_host(config)
+    found = config.hosts.get(name)
+    if found is None:
+        raise UsageError(f"unknown host {name!r}: register it with `phlows host add`, or use --app")
+    if hook_name not in found.hooks:
+        raise UsageError(f"{name} has no {hook_name} in its hooks: the broker would run nothing")
+    if spelled and spelled != found.hook_class:
+        note(f"{name} has hook_class {found.hook_class!r}: calling {found.hook_class}::{hook_name}")
+    return found
+
+
+def _unregistered(name: str, app: str, hook_class: str, timeout: float | None) -> Host:
+    from pathlib import Path
+
+    from phlows_cli.config import read_host
+
+    path = Path(app).absolute()
+    table: dict[str, object] = {"app": str(path)}
+    if hook_class:
+        table["hook_class"] = hook_class
+    if timeout is not None:
+        table["timeout"] = timeout
+    return read_host(name, table, path)
+
+
+def _event(
+    config: Config, name: str, host: Host, message: str | None, token: str, socket: str | None
+) -> Hook:
+    """Make the event that the app will see."""
+    from os import urandom
+
+    from phlows_cli.cli.items import read_argument
+    from phlows_cli.cli.rehearsal import message_text
+
+    if (message is None) == (name == "receive"):
+        needs = "needs a MESSAGE" if message is None else "takes no MESSAGE"
+        raise UsageError(f"{name} {needs}")
+    data = None
+    if message is not None:
+        # A file or a pipe ends with a newline that no client would send.
+        content = read_argument(message).removesuffix(b"\n")
+        data = message_text(content, config.limits.max_message)
+    return Hook(name, host.name, token, socket or urandom(8).hex(), data)
+
+
+def _run(rehearsal: Rehearsal, config: Config) -> HookResult:
+    import asyncio
+
+    from phlows_cli.address import bridge_url
+    from phlows_cli.runtime.runtime import RuntimeSettings
+    from phlows_cli.runtime.slots import Slots
+
+    settings = RuntimeSettings(
+        interpreters=config.interpreters,
+        queue=config.limits.queue,
+        output=config.limits.output,
+        url=bridge_url(config.server.listen, config.server.port),
+        slots=Slots(1),
+    )
+    return asyncio.run(rehearsal.run(settings))

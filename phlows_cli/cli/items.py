@@ -1,0 +1,156 @@
+"""What is typed for a payload -> its JSON. No click in here.
+
+Every function raises UsageError for what cannot be meant.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from phlows_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+SIZE_LIMIT: Final = 64 * 1024 * 1024
+"""Bytes read from a file or stdin: the most that bridge.body_limit can be."""
+
+
+def read_argument(text: str) -> bytes:
+    """Give the bytes that an argument stands for: itself, @file, or - for stdin."""
+    if text == "-":
+        content = sys.stdin.buffer.read(SIZE_LIMIT + 1)
+    elif text.startswith("@"):
+        content = _read_file(Path(text[1:]))
+    else:
+        return text.encode("utf-8", "surrogateescape")
+    if len(content) > SIZE_LIMIT:
+        raise UsageError(f"{text} holds more than {SIZE_LIMIT} bytes")
+    return content
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(SIZE_LIMIT + 1)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+
+
+def parse_items(items: Sequence[str]) -> dict[str, object]:
+    """Read `key=text` and `key:=json` items; JSON stays as it was typed."""
+    fields: dict[str, object] = {}
+    for item in items:
+        key, equals, value = item.partition("=")
+        name = key.removesuffix(":")
+        if not equals or not name:
+            raise UsageError(f"{item!r} is neither key=text nor key:=json")
+        is_json = key.endswith(":")
+        add(fields, name, parse_json(value.encode(), f"{name}:=") if is_json else value)
+    return fields
+
+
+def add(fields: dict[str, object], key: str, value: object) -> None:
+    """Put a field into an object that must not have it yet."""
+    if key in fields:
+        raise UsageError(f"{key!r} is given twice")
+    fields[key] = value
+
+
+def split_selector(option: str, text: str) -> tuple[str, str]:
+    """Split SELECTOR=VALUE at the first = outside brackets: `a[href="/x"]=5`."""
+    at = next(_free(text, "="), 0)
+    if not at:
+        raise UsageError(f"{option} takes SELECTOR=VALUE, not {text!r}")
+    return text[:at], text[at + 1 :]
+
+
+def split_attribute(option: str, text: str) -> tuple[str, str, str | None]:
+    """Split SELECTOR:NAME=VALUE; the value is None where there is no =.
+
+    The selector ends at the last colon before the =, so it may have others.
+    """
+    equals = next(_free(text, "="), len(text))
+    place, value = text[:equals], text[equals + 1 :] if equals < len(text) else None
+    colon = max(_free(place, ":"), default=0)
+    if not colon or colon == len(place) - 1:
+        raise UsageError(f"{option} takes SELECTOR:NAME=VALUE, not {text!r}")
+    return place[:colon], place[colon + 1 :], value
+
+
+def _free(text: str, mark: str) -> Iterator[int]:
+    """Find a mark where CSS does not quote, escape or bracket it."""
+    depth, quote, is_escaped = 0, "", False
+    for index, character in enumerate(text):
+        if is_escaped or character == "\\":
+            is_escaped = not is_escaped
+        elif quote:
+            quote = "" if character == quote else quote
+        elif character in "[(":
+            depth += 1
+        elif depth:
+            quote = character if character in "\"'" else ""
+            depth -= character in "])"
+        elif character == mark:
+            yield index
+
+
+def parse_json(text: bytes, what: str) -> object:
+    """Check JSON and keep it byte for byte."""
+    import msgspec
+
+    try:
+        text.decode()
+        return msgspec.json.decode(text, type=msgspec.Raw)
+    except UnicodeError:
+        raise UsageError(f"{what} is not UTF-8") from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise UsageError(f"{what} is not JSON: {str(error).lower()}") from None
+
+
+def merge(base: bytes | None, fields: Mapping[str, object]) -> bytes:
+    """Put fields into the object of --data; without fields it stays as it is.
+
+    Args:
+        base: JSON, an object or an array; None is an object without fields.
+        fields: JSON values by their keys.
+    """
+    import msgspec
+
+    if base is None:
+        return to_json(fields)
+    parse_json(base, "--data")
+    start = base.lstrip()[:1]
+    if start not in (b"{", b"["):
+        raise UsageError("--data must be a JSON object or array")
+    if not fields:
+        return base
+    if start == b"[":
+        raise UsageError("--data is an array: nothing can be added to it")
+    merged: dict[str, object] = msgspec.json.decode(base, type=dict[str, msgspec.Raw])
+    for key, value in fields.items():
+        add(merged, key, value)
+    return to_json(merged)
+
+
+def cast_body(host: str, targets: Sequence[str], excluded: Sequence[str], payload: bytes) -> bytes:
+    """Write the body of POST /message, with the payload as it is."""
+    import msgspec
+
+    target = targets[0] if len(targets) == 1 else list(targets)
+    fields: dict[str, object] = {"host": host, "target": target}
+    if excluded:
+        fields["except"] = list(excluded)
+    return to_json({**fields, "data": msgspec.Raw(payload)})
+
+
+def to_json(value: object) -> bytes:
+    """Write JSON whose msgspec.Raw parts stay as they are."""
+    import msgspec
+
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        raise UsageError("an argument is not UTF-8") from None

@@ -1,0 +1,127 @@
+"""One hook called as the broker would, and what it did."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from phlows_cli.broker.messages import problem_with
+from phlows_cli.cli.output import visible
+from phlows_cli.errors import UsageError
+from phlows_cli.runtime.answer import describe_exit, values_in
+from phlows_cli.runtime.runtime import command_for, runtime_for
+
+if TYPE_CHECKING:
+    from phlows_cli.config import Interpreters
+    from phlows_cli.model import Hook, HookResult, Host
+    from phlows_cli.runtime.runtime import RuntimeSettings
+
+
+def message_text(content: bytes, limit: int) -> str:
+    """Check a client's message as the broker does before it runs receive.
+
+    Args:
+        content: as the client would send it.
+        limit: bytes (limits.max_message).
+
+    Raises:
+        UsageError: the broker would not run the hook; says what it would do.
+    """
+    if len(content) > limit:
+        raise UsageError(
+            f"message of {len(content)} bytes exceeds {limit} (limits.max_message):"
+            " the broker would close the socket with 1009"
+        )
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        raise UsageError(
+            "message is not UTF-8: the broker would close the socket with 1007"
+        ) from None
+    problem = problem_with(text)
+    if problem:
+        raise UsageError(f"{problem}: the broker would answer with an error, and not run receive")
+    return text
+
+
+class Rehearsal:
+    """Calls one hook, and keeps all that comes of it.
+
+    With `is_live` every line is shown as it comes, marked by what the broker
+    would do with it.
+    """
+
+    def __init__(self, host: Host, hook: Hook, interpreters: Interpreters, is_live: bool) -> None:
+        prefix = command_for(host, interpreters)
+        self.command = [*prefix, f"{host.hook_class}::{hook.name}", *hook.args()]
+        self._host = host
+        self._hook = hook
+        self._is_live = is_live
+        self._lines: list[dict[str, Any]] = []
+        self._stderr: list[str] = []
+
+    async def run(self, settings: RuntimeSettings) -> HookResult:
+        """Call the hook through the runtime that the broker would use."""
+        runtime = runtime_for(self._host, settings, self._on_stderr)
+        if self._hook.data is not None and len(self._hook.data.encode()) > runtime.message_limit:
+            raise UsageError(
+                f"message exceeds {runtime.message_limit} bytes, the most that this app can be"
+                " given: the broker would close the socket with 1009"
+            )
+        self._show("$", _shell_words(self.command))
+        try:
+            return await runtime.call(self._hook, self._on_line)
+        finally:
+            await runtime.stop()
+
+    def report(self, result: HookResult) -> dict[str, object]:
+        """Put everything into one object."""
+        return {
+            "command": self.command,
+            "lines": self._lines,
+            "stderr": self._stderr,
+            "outcome": str(result.outcome),
+            "reason": result.reason,
+            "exit_code": result.exit_code,
+            "dropped": result.dropped,
+            "ms": round(result.seconds * 1000, 3),
+        }
+
+    def _on_line(self, line: bytes) -> None:
+        text = line.decode("utf-8", "replace")
+        # Only receive answers its client: the lines of the other hooks are dropped.
+        answer = values_in(line) if self._hook.name == "receive" else None
+        sent = [value.decode() for value in answer.sendable] if answer else []
+        self._lines.append({"text": text, "sent": sent})
+        if sent != [text.strip()]:
+            why = f"  ({answer.ignored})" if answer and answer.ignored else ""
+            self._show("printed" if sent else "not sent", text + why)
+        for value in sent:
+            self._show("sent", value)
+
+    def _on_stderr(self, _hook: Hook, line: str) -> None:
+        self._stderr.append(line)
+        self._show("stderr", line)
+
+    def _show(self, mark: str, text: str) -> None:
+        if self._is_live:
+            width = 0 if mark == "$" else 8
+            click.echo(f"{mark:<{width}} {visible(text)}")
+
+
+def verdict(result: HookResult) -> str:
+    """Say how the call ended, on one line."""
+    words = [f"{result.outcome}: {result.reason}" if result.reason else str(result.outcome)]
+    if result.exit_code is not None:
+        ended = describe_exit(result.exit_code)
+        words += [] if ended in result.reason else [ended]
+    if result.dropped:
+        words.append(f"{result.dropped} bytes over limits.output dropped")
+    return ", ".join([*words, f"{result.seconds * 1000:.1f} ms"])
+
+
+def _shell_words(command: list[str]) -> str:
+    from shlex import join
+
+    return join(command)
