@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from enum import IntEnum
@@ -118,7 +119,7 @@ class Session:
         self._is_paused = False
         self._is_running = False
         self._owes_close = False
-        self._complained_at = -COMPLAINT_INTERVAL
+        self._complained_at = -math.inf
 
     # What the connection tells
 
@@ -141,7 +142,7 @@ class Session:
             self._pending = deque()
         self._pending.append(text)
         self._pending_bytes += size
-        if self._is_full():
+        if self._is_full() and not self._is_paused:
             self._is_paused = True
             self.peer.pause_reading()
         self._wake()
@@ -254,7 +255,7 @@ class Session:
 
     async def _handle(self, text: str) -> None:
         self._handled += 1
-        if not self.app.has("receive") or self._is_late_auth(text):
+        if self._is_late_auth(text) or not self.app.has("receive"):
             return
         problem = problem_with(text)
         if problem:
@@ -298,7 +299,7 @@ class Session:
 
     def _complain(self, problem: str) -> None:
         self._broker.drops.count("bad message")
-        now = time.monotonic()
+        now = self._broker.clock()
         if now - self._complained_at >= COMPLAINT_INTERVAL:
             self._complained_at = now
             self.deliver(text_frame(msgspec.json.encode({"error": problem})))
