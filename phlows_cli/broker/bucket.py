@@ -15,8 +15,10 @@ class TokenBucket:
         self._then = now
 
     def take(self, now: float, number: int = 1) -> bool:
-        """Take from the bucket; false when it does not hold that many."""
-        filled = self._level + (now - self._then) * self._rate
-        self._level = min(filled, self._burst) - number
+        """Take from the bucket; false, and nothing is taken, when it holds too little."""
+        self._level = min(self._level + (now - self._then) * self._rate, self._burst)
         self._then = now
-        return self._level >= 0
+        if number > self._level:
+            return False
+        self._level -= number
+        return True

@@ -28,7 +28,7 @@ def hooks(stage):
     return [(call.hook.name, call.hook.token) for call in stage.runtime.calls]
 
 
-# auth = "message", without a cookie
+# Asked by message, without a cookie
 
 
 async def test_connect_runs_first_then_the_first_message_is_asked_about():
@@ -94,7 +94,7 @@ async def test_a_token_of_4096_bytes_is_still_asked_about():
 
 async def test_no_auth_message_in_time_closes_4001_and_connect_is_answered_by_close():
     stage = Stage(automatic=["connect", "close"])
-    session, peer = stage.connect()
+    _, peer = stage.connect()
     await stage.settle()
     stage.clock.advance(9.999)
     stage.broker.sweep()
@@ -109,7 +109,7 @@ async def test_no_auth_message_in_time_closes_4001_and_connect_is_answered_by_cl
 
 async def test_the_deadline_runs_from_accept_though_connect_takes_long():
     stage = Stage(automatic=["close"])
-    session, peer = stage.connect()
+    _, peer = stage.connect()
     connect = await stage.runtime.started("connect")
     stage.clock.advance(10)
     stage.broker.sweep()
@@ -145,7 +145,7 @@ async def test_later_sockets_have_their_own_deadline():
     assert second.code == CloseCode.AUTH_TIMEOUT
 
 
-# auth = "message", with a cookie
+# Asked by message, with a cookie
 
 
 async def test_a_cookie_is_the_auth_message():
@@ -278,7 +278,7 @@ async def test_a_refusal_says_which_hook_refused_and_nothing_of_what_the_app_sai
     assert peer.closed == (CloseCode.HOOK_FAILED, "connect failed")
 
 
-# auth = "upgrade"
+# Asked before the upgrade
 
 
 async def test_in_upgrade_mode_the_socket_is_live_before_connect_runs():
@@ -345,7 +345,7 @@ async def test_asking_before_the_upgrade_gives_the_hook_its_arguments():
     assert stage.runtime.calls[0].hook.args() == [HOST, "alice", "0" * 16]
 
 
-# auth = "none"
+# Asked never
 
 
 async def test_in_none_mode_casts_find_the_socket_once_connect_accepted():
