@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 WINDOWS: Final = (1, 32)
 _SAMPLE_EVERY: Final = 50
-_WARM_UP: Final = 0.3
 
 
 @dataclass(slots=True)
@@ -87,8 +86,7 @@ class Listeners:
     """A contender's open sockets, ready for one round after another."""
 
     def __init__(self, contender: Contender, count: int) -> None:
-        self.name = contender.name
-        self._contender = contender
+        self.contender = contender
         self._stack = ExitStack()
         try:
             sockets = self._stack.enter_context(upgraded(contender.port, contender.host, count))
@@ -104,16 +102,12 @@ class Listeners:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def warm_up(self, window: int) -> None:
-        """A short round in which every socket's whole stream is checked."""
-        self.measure(window, _WARM_UP, keep_every=1)
-
     def measure(self, window: int, seconds: float, keep_every: int = _SAMPLE_EVERY) -> Round:
         """One round; raises CountError unless each delivery came, in order."""
         self.audience.read(0)  # pings since the last round
         self.audience.keep(keep_every)
-        with exchanges(self._contender.port, window) as lines:
-            caster = _Caster(self._contender, self.audience, _watch(self.audience, lines))
+        with exchanges(self.contender.port, window) as lines:
+            caster = _Caster(self.contender, self.audience, _watch(self.audience, lines))
             outcome = caster.run(seconds)
             self.audience.read(0)
             self.audience.check(caster.started, window)

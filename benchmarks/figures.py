@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+from statistics import median
+from typing import TYPE_CHECKING, Final
 
 from benchmarks import bridge, contenders, fanout, idle, oneshot, startup
 from benchmarks.ceiling import reading_ceiling
@@ -24,11 +25,8 @@ if TYPE_CHECKING:
     from benchmarks.process import Contender
     from benchmarks.rounds import Round
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
 _FANOUT_SOCKETS: Final = 1000
-_WARM_UP: Final = 0.5
+_WARM_UP: Final = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,12 @@ def _rate_figure(
         f"{max(each.busy for each in taken):.0%} beside {name}"
         for name, taken in zip(names, outcomes, strict=True)
     )
-    return Figure(title, unit, series, (f"load generator busy at most {busy}", *more))
+    costs = ", ".join(
+        f"{median(each.cost for each in taken):.3g} us {name}"
+        for name, taken in zip(names, outcomes, strict=True)
+    )
+    remarks = (f"processor time for each: {costs}", f"load generator busy at most {busy}", *more)
+    return Figure(title, unit, series, remarks)
 
 
 def fan_out(plan: Plan) -> list[Figure]:
@@ -77,8 +80,11 @@ def _fan_out(
     plan: Plan, count: int, window: int, names: list[str], listening: list[fanout.Listeners]
 ) -> Figure:
     for each in listening:
-        _named(each.name, each.warm_up, window)
-    runs = [partial(_named, each.name, each.measure, window, plan.seconds) for each in listening]
+        _round(each.contender, partial(each.measure, window, _WARM_UP, keep_every=1))
+    runs = [
+        partial(_round, each.contender, partial(each.measure, window, plan.seconds))
+        for each in listening
+    ]
     outcomes = interleaved(runs, plan.rounds)
     ceiling = reading_ceiling(count, window)
     return _rate_figure(
@@ -117,8 +123,8 @@ def _turns(
     with ExitStack() as stack:
         running = [stack.enter_context(start()) for start in starts]
         for each in running:
-            _named(each.name, measure, each, _WARM_UP)  # thrown away
-        runs = [partial(_named, each.name, measure, each, plan.seconds) for each in running]
+            _round(each, partial(measure, each, _WARM_UP))  # thrown away
+        runs = [partial(_round, each, partial(measure, each, plan.seconds)) for each in running]
         outcomes = interleaved(runs, plan.rounds)
         return _rate_figure(title, unit, [each.name for each in running], outcomes)
 
@@ -140,21 +146,26 @@ def help_time(plan: Plan) -> list[Figure]:
     commands: dict[str, Sequence[str]] = {"python -c 'import click'": startup.IMPORT_CLICK}
     if not plan.peers_only:
         commands = {"phlows": startup.phlows_help(), **commands}
+    is_module = not plan.peers_only and "-m" in commands["phlows"]
+    remarks = ("not installed, so run as python -m phlows_cli",) if is_module else ()
     runs = [partial(startup.milliseconds, command) for command in commands.values()]
     interleaved(runs, 1)  # the first run reads the files from disk
     outcomes = interleaved(runs, startup.RUNS)
     series = tuple(
         Series(name, tuple(taken)) for name, taken in zip(commands, outcomes, strict=True)
     )
-    return [Figure("phlows --help", "ms", series)]
+    return [Figure("phlows --help", "ms", series, remarks)]
 
 
-def _named(name: str, measure: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+def _round(contender: Contender, measure: Callable[[], Round]) -> Round:
+    ran = contender.processor_time()
     try:
-        return measure(*args, **kwargs)
+        outcome = measure()
     except BenchmarkError as error:
-        error.add_note(f"while {name} was measured")
+        error.add_note(f"while {contender.name} was measured")
         raise
+    cost = (contender.processor_time() - ran) / outcome.count
+    return replace(outcome, cost=cost * 1e6)
 
 
 FIGURES: Final[dict[str, Callable[[Plan], list[Figure]]]] = {

@@ -43,6 +43,11 @@ class Contender:
     def __post_init__(self) -> None:
         self.address = f"127.0.0.1:{self.port}"
 
+    def processor_time(self) -> float:
+        """Seconds of processor taken so far, ended children included."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
     def memory(self) -> int:
         """Resident bytes, after its garbage is gone where it can be told to."""
         if self.collects:

@@ -22,6 +22,8 @@ class Round:
     """As many a second, from the first start to the last arrival."""
     busy: float
     """The share of that time in which the load generator was running."""
+    cost: float = 0.0
+    """Microseconds of processor that the contender took for each of them."""
 
 
 class Clock:

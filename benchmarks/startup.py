@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.contenders import ROOT
-from benchmarks.errors import ContenderError, MissingToolError
+from benchmarks.errors import ContenderError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,11 +19,11 @@ IMPORT_CLICK: Final[Sequence[str]] = (sys.executable, "-c", "import click")
 
 
 def phlows_help() -> Sequence[str]:
-    """The installed command, beside the interpreter that runs this."""
+    """The installed command beside this interpreter, else the module."""
     command = Path(sys.executable).parent / "phlows"
-    if not command.exists():
-        raise MissingToolError("the phlows command is not installed: pip install -e .")
-    return (str(command), "--help")
+    if command.exists():
+        return (str(command), "--help")
+    return (sys.executable, "-m", "phlows_cli", "--help")
 
 
 def milliseconds(command: Sequence[str]) -> float:
