@@ -1,0 +1,36 @@
+"""What every runtime of a broker shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from phlows_cli.model import Hook
+from phlows_cli.runtime.process import Launcher
+
+if TYPE_CHECKING:
+    from phlows_cli.config import Interpreters
+    from phlows_cli.runtime.slots import Slots
+
+OnLine: TypeAlias = Callable[[bytes], None]
+"""Takes one output line as it was printed, without its newline."""
+
+OnStderr: TypeAlias = Callable[[Hook, str], None]
+"""Takes one line of an app's stderr, cut to 4 KiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeSettings:
+    """The broker's side of every call.
+
+    `queue` counts the events of a host that may wait; `output` is bytes that
+    one hook may print; `url` is where the app finds the bridge (PHLOWS_URL).
+    """
+
+    interpreters: Interpreters
+    queue: int
+    output: int
+    url: str
+    slots: Slots
+    launcher: Launcher = field(default_factory=Launcher)

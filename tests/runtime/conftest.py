@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.runtime.apps import Gate, script
+from tests.runtime.leaks import leaves_nothing_behind  # noqa: F401 - a fixture for every test
+
+
+@pytest.fixture
+def sh(tmp_path):
+    """Writes a shell app of the given body."""
+
+    def write(body, name="app"):
+        return script(tmp_path / name, body)
+
+    return write
+
+
+@pytest.fixture
+def gate(leaves_nothing_behind, tmp_path):  # noqa: F811 - closed before it is looked for
+    gate = Gate(tmp_path / "gate")
+    yield gate
+    gate.close()

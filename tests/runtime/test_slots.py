@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phlows_cli.runtime.slots import Slots
+
+pytestmark = pytest.mark.usefixtures("loop_factory")
+
+
+async def settle():
+    """Let every task run until it waits."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def queue_up(lane, order, name, patience=None):
+    async def wait():
+        granted = await lane.acquire(patience)
+        order.append((name, granted))
+        return granted
+
+    return asyncio.create_task(wait())
+
+
+async def test_within_a_lane_the_first_come_is_the_first_served():
+    lane, order = Slots(1).lane(1), []
+    tasks = [queue_up(lane, order, name) for name in "abc"]
+    await settle()
+    assert (lane.running, lane.waiting) == (1, 2)
+    lane.release()
+    await settle()
+    lane.release()
+    await asyncio.gather(*tasks)
+    assert [name for name, _ in order] == ["a", "b", "c"]
+
+
+async def test_lanes_that_wait_take_turns_however_long_they_are():
+    slots, order = Slots(1), []
+    long, short = slots.lane(9), slots.lane(9)
+    tasks = [queue_up(long, order, f"long{i}") for i in range(4)]
+    await settle()
+    tasks += [queue_up(short, order, f"short{i}") for i in range(2)]
+    await settle()
+    for _ in range(5):
+        (long if order[-1][0].startswith("long") else short).release()
+        await settle()
+    assert [name for name, _ in order] == ["long0", "long1", "short0", "long2", "short1", "long3"]
+    await asyncio.gather(*tasks)
+
+
+async def test_a_lane_never_takes_more_than_its_limit():
+    slots, order = Slots(5), []
+    narrow, other = slots.lane(2), slots.lane(5)
+    tasks = [queue_up(narrow, order, i) for i in range(4)]
+    await settle()
+    assert (narrow.running, narrow.waiting, slots.free) == (2, 2, 3)
+    assert await other.acquire(None)
+    narrow.release()
+    await settle()
+    assert (narrow.running, narrow.waiting) == (2, 1)
+    narrow.release()
+    await asyncio.gather(*tasks)
+
+
+async def test_a_free_slot_is_taken_without_waiting():
+    slots = Slots(1)
+    lane = slots.lane(1)
+    assert await lane.acquire(0.0)
+    lane.release()
+    assert slots.free == 1
+
+
+async def test_patience_runs_out_and_the_place_in_the_lane_is_left():
+    lane = Slots(1).lane(1)
+    assert await lane.acquire(None)
+    assert not await lane.acquire(0.01)
+    assert (lane.running, lane.waiting) == (1, 0)
+
+
+async def test_a_waiter_that_is_cancelled_leaves_the_lane():
+    lane, order = Slots(1).lane(1), []
+    await lane.acquire(None)
+    first, second = queue_up(lane, order, "first"), queue_up(lane, order, "second")
+    await settle()
+    first.cancel()
+    await settle()
+    assert lane.waiting == 1
+    lane.release()
+    assert await second
+
+
+async def test_a_waiter_cancelled_in_the_turn_it_is_served_gives_the_slot_back():
+    slots = Slots(1)
+    lane, order = slots.lane(1), []
+    await lane.acquire(None)
+    served, next_one = queue_up(lane, order, "served"), queue_up(lane, order, "next")
+    await settle()
+    lane.release()
+    served.cancel()
+    assert await next_one
+    assert served.cancelled()
+    lane.release()
+    assert slots.free == 1
+
+
+async def test_a_slot_given_back_in_the_turn_of_a_cancel_goes_to_the_next():
+    slots = Slots(1)
+    lane, order = slots.lane(1), []
+    await lane.acquire(None)
+    cancelled, next_one = queue_up(lane, order, "cancelled"), queue_up(lane, order, "next")
+    await settle()
+    cancelled.cancel()
+    lane.release()
+    assert await next_one
+    lane.release()
+    assert slots.free == 1
+
+
+async def test_a_slot_given_back_when_all_waiters_were_cancelled_stays_free():
+    slots = Slots(1)
+    lane, order = slots.lane(1), []
+    await lane.acquire(None)
+    cancelled = queue_up(lane, order, "cancelled")
+    await settle()
+    cancelled.cancel()
+    lane.release()
+    await settle()
+    assert (slots.free, lane.waiting, order) == (1, 0, [])
+
+
+async def test_refusing_tells_everyone_who_waits_in_this_lane_alone():
+    slots, order = Slots(1), []
+    lane, other = slots.lane(1), slots.lane(1)
+    await lane.acquire(None)
+    tasks = [queue_up(lane, order, i) for i in range(3)]
+    elsewhere = queue_up(other, order, "other")
+    await settle()
+    tasks[1].cancel()
+    lane.refuse_waiting()
+    await settle()
+    assert order == [(0, False), (2, False)]
+    lane.release()
+    assert await elsewhere
+
+
+@pytest.mark.parametrize("total", [1, 3])
+@given(steps=st.lists(st.tuples(st.sampled_from("aaarrcx"), st.integers(0, 2)), max_size=60))
+def test_no_slot_is_lost_or_idle_while_someone_may_have_it(total, steps):
+    async def play():
+        slots = Slots(total)
+        lanes = [slots.lane(limit) for limit in (1, 2, 5)]
+        tasks = []
+        for step, index in steps:
+            lane = lanes[index]
+            if step == "a":
+                tasks.append(queue_up(lane, [], None))
+            elif step == "c" and tasks:
+                tasks[index % len(tasks)].cancel()
+            elif step == "x":
+                lane.refuse_waiting()
+            elif step == "r":
+                await settle()
+                if lane.running:
+                    lane.release()
+            check(slots, lanes)
+        await settle()
+        check(slots, lanes)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(play())
+
+
+def check(slots, lanes):
+    assert slots.free + sum(lane.running for lane in lanes) == slots.total
+    for lane in lanes:
+        assert lane.running <= lane.limit
+        assert not (slots.free and lane.waiting and lane.running < lane.limit)
