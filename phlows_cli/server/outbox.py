@@ -122,6 +122,7 @@ class Outbox:
         """The transport holds all that it should."""
         self.is_stalled = True
         self.flusher.stalled[self] = None
+        self.flusher.waiting += self.size
 
     def unstall(self) -> None:
         """The transport's buffer is empty again."""
@@ -172,13 +173,13 @@ class Outbox:
 
     def _has_room(self, size: int) -> bool:
         """Whether a stalled client may have `size` bytes more; cuts the fullest for it."""
+        flusher = self.flusher
         waiting = self.size + self.transport.get_write_buffer_size()
-        if waiting and waiting + size > self.flusher.send_buffer:
+        if (waiting and waiting + size > flusher.send_buffer) or size > flusher.send_total:
             return False
-        if self.flusher.waiting + size <= self.flusher.send_total:
-            return True
-        fullest = self.flusher.fullest()
-        if fullest is None or fullest is self:
-            return False
-        fullest.on_slow_consumer()
+        while flusher.waiting + size > flusher.send_total:
+            fullest = flusher.fullest()
+            if fullest is None or fullest is self:
+                return False
+            fullest.on_slow_consumer()
         return True
