@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from phlows_cli import logs
+from phlows_cli.address import bridge_url
 from phlows_cli.banner import banner, problems
 from phlows_cli.broker.broker import Broker
 from phlows_cli.runtime.runtime import RuntimeSettings, runtime_for
@@ -131,7 +132,7 @@ def _add_hosts(broker: Broker, config: Config) -> None:
         interpreters=config.interpreters,
         queue=config.limits.queue,
         output=config.limits.output,
-        url=bridge_url(config),
+        url=bridge_url(config.server.listen, config.server.port),
         slots=Slots(config.limits.concurrency),
     )
     for host in config.hosts.values():
@@ -140,20 +141,6 @@ def _add_hosts(broker: Broker, config: Config) -> None:
             return runtime_for(app.host, settings, app.on_stderr) if app.host.hooks else None
 
         broker.add_host(host, runtime)
-
-
-def bridge_url(config: Config) -> str:
-    """Where apps and commands reach the bridge: PHLOWS_URL."""
-    listen = config.server.listen
-    first = next((where for where in listen if not where.startswith("unix:")), "")
-    if not first:
-        return listen[0]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(first, first)  # noqa: S104 - read, not bound
-    return (
-        f"http://[{host}]:{config.server.port}"
-        if ":" in host
-        else f"http://{host}:{config.server.port}"
-    )
 
 
 def _announce(config: Config, addresses: list[str], descriptors: int) -> None:
