@@ -61,12 +61,20 @@ async def serve(config: Config, routes: Mapping[str, Page] = NO_PAGES) -> int:
     config = replace(config, limits=_resolve(config.limits, descriptors))
     access = Access(config.server, config.bridge, load_key(config.bridge.key_file))
     broker = Broker(config.limits)
-    _add_hosts(broker, config)
     tick = _tick_interval(config)
     front = Front(config, broker, Bridge(broker, access, routes), access, tick)
-    listeners = Listeners()
+    # Inherited as ignored, it would take every hook's exit code away.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     stopping = _stop_signals()
-    await listeners.open(front)
+    listeners = Listeners()
+    # Bound first: apps are told the port, which the system may have chosen.
+    listeners.bind(config.server)
+    try:
+        _add_hosts(broker, config, bridge_url(config.server.listen, listeners.port))
+        await listeners.open(front)
+    except PhlowsError:
+        await listeners.close()
+        raise
     ticker = Ticker(tick, front.tick, broker.drops.report)
     _announce(config, listeners.addresses, descriptors)
     _quiet_garbage_collection()
@@ -127,12 +135,12 @@ async def _drain_all(config: Config, broker: Broker, front: Front) -> int:
     return cut
 
 
-def _add_hosts(broker: Broker, config: Config) -> None:
+def _add_hosts(broker: Broker, config: Config, url: str) -> None:
     settings = RuntimeSettings(
         interpreters=config.interpreters,
         queue=config.limits.queue,
         output=config.limits.output,
-        url=bridge_url(config.server.listen, config.server.port),
+        url=url,
         slots=Slots(config.limits.concurrency),
     )
     for host in config.hosts.values():
