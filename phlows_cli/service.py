@@ -15,6 +15,7 @@ from phlows_cli import logs
 from phlows_cli.address import bridge_url
 from phlows_cli.banner import banner, problems
 from phlows_cli.broker.broker import Broker
+from phlows_cli.errors import PhlowsError
 from phlows_cli.runtime.runtime import RuntimeSettings, runtime_for
 from phlows_cli.runtime.slots import Slots
 from phlows_cli.server.access import Access

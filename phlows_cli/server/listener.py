@@ -14,6 +14,9 @@ from phlows_cli.errors import ListenError
 from phlows_cli.server.connection import Connection
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from phlows_cli.config import Server
     from phlows_cli.server.front import Front
 
 BACKLOG: Final = 4096
@@ -27,27 +30,45 @@ UNIX_PREFIX: Final = "unix:"
 
 
 class Listeners:
-    """The listening sockets of a broker."""
+    """The listening sockets of a broker.
+
+    `port` is that of the first TCP address, once it is bound: with
+    server.port 0 the system has chosen it.
+    """
 
     def __init__(self) -> None:
+        self._bound: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
         self._paths: list[tuple[Path, int]] = []
         self.addresses: list[str] = []
+        self.port = 0
 
-    async def open(self, front: Front) -> None:
-        """Listen at every address of the configuration.
+    def bind(self, server: Server) -> None:
+        """Take every address of the configuration; `open` accepts there.
 
         Raises:
             ListenError: one of them cannot be bound; none is then.
         """
-        loop = asyncio.get_running_loop()
-        server = front.config.server
         try:
-            bound = [sock for where in server.listen for sock in self._bind(where, server.port)]
+            for where in server.listen:
+                self._bound.extend(self._bind(where, server.port))
         except ListenError:
-            await self.close()
+            self._release()
             raise
-        for sock in bound:
+        tcp = (sock for sock in self._bound if sock.family != socket.AF_UNIX)
+        self.port = next((sock.getsockname()[1] for sock in tcp), 0)
+
+    async def open(self, front: Front) -> None:
+        """Accept at what was bound; bind now what was not.
+
+        Raises:
+            ListenError: as `bind`.
+        """
+        if not self._bound:
+            self.bind(front.config.server)
+        loop = asyncio.get_running_loop()
+        while self._bound:
+            sock = self._bound.pop(0)
             if sock.family == socket.AF_UNIX:
                 accepting = await loop.create_unix_server(
                     lambda: Connection(front), sock=sock, backlog=BACKLOG
@@ -62,21 +83,29 @@ class Listeners:
         """Accept no more; remove unix sockets that are still ours."""
         for server in self._servers:
             server.close()
+        self._servers = []
+        self._release()
+
+    def _release(self) -> None:
+        for sock in self._bound:
+            sock.close()
         for path, inode in self._paths:
             if path.exists() and path.stat().st_ino == inode:
                 path.unlink()
-        self._servers, self._paths = [], []
+        self._bound, self._paths = [], []
 
-    def _bind(self, where: str, port: int) -> list[socket.socket]:
+    def _bind(self, where: str, port: int) -> Iterator[socket.socket]:
         if where.startswith(UNIX_PREFIX):
-            return [self._bind_unix(Path(where.removeprefix(UNIX_PREFIX)))]
+            yield self._bind_unix(Path(where.removeprefix(UNIX_PREFIX)))
+            return
         try:
             found = socket.getaddrinfo(
                 where, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )
         except OSError as error:
             raise ListenError(f"server.listen {where!r}: {error.strerror}") from error
-        return [self._bind_tcp(family, address) for family, _, _, _, address in found]
+        for family, _, _, _, address in found:
+            yield self._bind_tcp(family, address)
 
     def _bind_tcp(self, family: int, address: tuple[Any, ...]) -> socket.socket:
         sock = socket.socket(family, socket.SOCK_STREAM)
