@@ -97,7 +97,7 @@ class Hub(Generic[M]):
             found = sockets.live
         else:
             found = _matching(sockets, target)
-        if excluded and not excluded.isdisjoint(found):
+        if excluded and not found.keys().isdisjoint(excluded):
             return [member for id_, member in found.items() if id_ not in excluded]
         return list(found.values())
 
