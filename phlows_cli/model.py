@@ -69,7 +69,8 @@ def normalise_host(text: str) -> str:
     """
     host = text.strip().lower()
     if host.startswith("["):
-        return host[1:].partition("]")[0]
+        address, end, port = host[1:].partition("]")
+        return address if end and port[:1] in ("", ":") else ""
     if host.count(":") == 1:
         host = host.partition(":")[0]
     return host.removesuffix(".")
