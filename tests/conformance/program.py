@@ -81,8 +81,10 @@ class Told(Growing):
 
         return self.until(find)
 
-    def of_host(self, host):
-        return [event for event in self.all() if event["host"] == host]
+    def of_socket(self, socket_id):
+        """What was told of one socket so far."""
+        with self._changed:
+            return list(self._by["socket", socket_id])
 
 
 class Watcher:
@@ -248,9 +250,8 @@ class Program:
 
     def wait(self):
         """Wait until it has ended; its exit code."""
-        code = self.process.wait(DEADLINE)
-        self._reader.join(DEADLINE)
-        return code
+        self._reader.join(DEADLINE)  # stderr ends with it: no need to ask again and again
+        return self.process.wait(1.0)
 
     def stop(self):
         """End it in order, and see that it was in order."""
@@ -265,8 +266,8 @@ class Program:
     def kill(self):
         """Let go of it, whatever it does."""
         self.process.kill()
-        self.process.wait(DEADLINE)
         self._reader.join(DEADLINE)
+        self.process.wait()
         self.watcher.stop()
         for stage in self.stages.values():
             stage.close()

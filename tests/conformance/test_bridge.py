@@ -203,6 +203,28 @@ def test_disconnect_closes_the_sockets_of_an_audience(broker, take, join, token)
     assert closed.value.code == 1000
 
 
+def test_when_the_broker_ends_a_socket_its_waiting_messages_are_dropped_and_counted(
+    broker, take, join, token, gate
+):
+    stage = take("upgrade")
+    client, socket_id = join(stage, token)
+    client.send({"do": [["gate", gate.port]]})
+    visitor = gate.arrival()
+    for number in range(3):
+        client.send({"n": number})
+    broker.events.until(
+        lambda _: [e["type"] for e in broker.events.of_socket(socket_id)].count("receive") == 4
+    )
+    counted = "message of a socket that was closed"
+    before = broker.health()["dropped"].get(counted, 0)
+    disconnect(broker, host=stage.host, target=socket_id)
+    assert client.closed() == 1000
+    visitor.let_on()
+    broker.hook_done(socket_id, "close")
+    assert stage.hooks_of(socket_id) == ["auth", "connect", "receive", "close"]
+    assert broker.health()["dropped"][counted] == before + 3
+
+
 @pytest.mark.parametrize(
     "change",
     [

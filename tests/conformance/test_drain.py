@@ -47,7 +47,7 @@ def test_while_it_drains_messages_run_the_bridge_answers_and_nobody_new_comes_in
     for number in (2, 3):
         busy.send({"do": [["cast", {"data": {"from": "a hook"}}], ["print", f'{{"n":{number}}}']]})
     program.events.until(
-        lambda events: sum(e["type"] == "receive" and e["socket"] == busy_id for e in events) == 3
+        lambda _: [e["type"] for e in program.events.of_socket(busy_id)].count("receive") == 3
     )
     program.signal()
     program.says("stopping")
