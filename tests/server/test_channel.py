@@ -264,3 +264,18 @@ async def test_a_channel_that_is_lost_is_not_read_on():
         assert channel.session.received == FRAMES_A_TURN
         assert transport.events == ["pause", "abort"]
         transport.lose()
+
+
+async def test_the_end_of_the_clients_stream_is_a_departure_though_answers_still_wait():
+    async with serving(auth="none", automatic=ALL) as scene:
+        channel, transport = channel_of(scene, appetite=0)
+        await scene.settle()
+        for _ in range(3):
+            channel.send(b"x")
+            await turns()
+        assert channel.eof_received()
+        assert channel.session.is_gone
+        assert transport.events == [], "what waits may still be read"
+        transport.lose()
+        drops = scene.broker.drops.totals
+        assert drops["frame to a socket that was lost"] == 0, "it went by itself"
