@@ -195,10 +195,9 @@ class Target:
 
 def _socket_id(part: str) -> str:
     """The id in "socket:<id>" or a bare id; anything else is an error."""
-    if part.startswith("socket:") and len(part) > 7:
-        return part[7:]
-    if _SOCKET_ID.fullmatch(part):
-        return part
+    id_ = part.removeprefix("socket:")
+    if _SOCKET_ID.fullmatch(id_):
+        return id_
     raise TargetError(_not_a_target(part))
 
 
@@ -206,7 +205,7 @@ def _not_a_target(part: object) -> str:
     shown = repr(part) if isinstance(part, str) and len(part) <= 64 else type(part).__name__
     return (
         f"target {shown} is not one of: all, token:<token>, token:not:<token>, "
-        "socket:<id>, a socket id of 16 hex characters, or a list of these"
+        "socket:<id> or an id alone (16 hex characters), or a list of these"
     )
 
 

@@ -93,8 +93,8 @@ def test_each_form_of_target_is_an_audience(value, target):
 
 
 FORMS = (
-    "all, token:<token>, token:not:<token>, socket:<id>, "
-    "a socket id of 16 hex characters, or a list of these"
+    "all, token:<token>, token:not:<token>, socket:<id> or "
+    "an id alone (16 hex characters), or a list of these"
 )
 NOT_TARGETS = [
     ("", "''"),
@@ -109,6 +109,9 @@ NOT_TARGETS = [
     ("Token:alice", "'Token:alice'"),
     (" all", "' all'"),
     ("socket:", "'socket:'"),
+    ("socket:abc", "'socket:abc'"),
+    (f"socket:{ID}0", f"'socket:{ID}0'"),
+    (f"socket:socket:{ID}", f"'socket:socket:{ID}'"),
     (ID[:-1], f"'{ID[:-1]}'"),
     (ID + "0", f"'{ID}0'"),
     (ID.upper(), f"'{ID.upper()}'"),
