@@ -140,6 +140,7 @@ class Program:
         self.stages = Stages(folder / "stages")
         self._config = {**config, "hosts": {n: self._host(n, host) for n, host in hosts.items()}}
         self._checked = [0, 0]
+        self._stdout = (folder / "stdout").open("wb")
         for _ in range(STARTS):
             if self._start():
                 break
@@ -176,16 +177,16 @@ class Program:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "phlows_cli", "serve", "--config", str(path)],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=self._stdout,
             stderr=subprocess.PIPE,
             env=self._environ,
         )
         self._reader = threading.Thread(target=self._read_stderr, daemon=True)
         self._reader.start()
-        said = self.says("  listening ", "is in use", "stderr ended")
+        said = self.says("  listening ", '"serving"', "is in use", "stderr ended")
         if chosen := re.search(r"http://127\.0\.0\.1:(\d+)", said):
             self.address = ("127.0.0.1", int(chosen[1]))
-        return said.startswith("  listening ")
+        return "listening" in said or "serving" in said
 
     def _read_stderr(self):
         with self.process.stderr as lines:
@@ -262,6 +263,7 @@ class Program:
         finally:
             self.kill()
         self.check_words()
+        assert (self.folder / "stdout").read_bytes() == b"", "logs belong on stderr"
 
     def kill(self):
         """Let go of it, whatever it does."""
@@ -269,6 +271,7 @@ class Program:
         self._reader.join(DEADLINE)
         self.process.wait()
         self.watcher.stop()
+        self._stdout.close()
         for stage in self.stages.values():
             stage.close()
 

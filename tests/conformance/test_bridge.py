@@ -163,6 +163,24 @@ def test_a_request_that_asks_for_it_is_the_last_of_its_connection(broker):
     stream.close()
 
 
+def test_an_http_1_0_request_is_answered_and_the_connection_ends(broker):
+    stream = dial(broker.address)
+    stream.send(b"GET /ready HTTP/1.0\r\n\r\n")
+    assert read_answer(stream).json == {"status": "ok"}
+    assert stream.at_end()
+    stream.close()
+
+
+def test_a_client_that_asks_before_it_sends_its_body_is_told_to_go_on(broker, take):
+    body = b'{"host":"%b"}' % take().host.encode()
+    stream = dial(broker.address)
+    stream.send(POST + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body))
+    assert stream.read_until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    stream.send(body)
+    assert read_answer(stream).status == 200
+    stream.close()
+
+
 def test_a_request_cut_byte_by_byte_is_answered(broker, take):
     stream = dial(broker.address)
     for byte in request_bytes("POST", "/message", {"host": take().host}):

@@ -261,3 +261,18 @@ def test_a_chunked_cast_is_a_cast(broker, room):
     assert read_answer(stream).json["sent"] == 4
     stream.close()
     assert room.heard(broker, {"n": 1}) == EVERYONE
+
+
+def test_a_crowd_gets_every_cast_in_order(start, connect):
+    host, crowd = "crowd.example.com", 300
+    program = start({host: {"hooks": []}})
+    clients = [connect(program.stages[host], to=program) for _ in range(crowd)]
+    for client in clients:
+        program.admitted(client)
+    stream = dial(program.address)
+    casts = [request_bytes("POST", "/message", {"host": host, "data": {"n": n}}) for n in range(10)]
+    stream.send(b"".join(casts))
+    assert [read_answer(stream).json["sent"] for _ in casts] == [crowd] * 10
+    stream.close()
+    for client in clients:
+        assert [client.receive_json()["n"] for _ in casts] == list(range(10))

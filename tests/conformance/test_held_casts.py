@@ -91,6 +91,18 @@ def test_a_held_cast_that_excepts_the_socket_is_not_for_it(broker, take, connect
     assert client.receive_json() == {"end": 1}
 
 
+def test_a_cast_to_its_id_and_to_its_token_comes_once(broker, take, connect, token):
+    stage = take()
+    client = connect(stage)
+    targets = [broker.socket_of(client), f"token:{token}"]
+    receipt = broker.cast(stage.host, {"n": 1}, targets)
+    assert (receipt["sent"], receipt["held"]) == (1, 0)
+    client.authenticate(token)
+    broker.admitted(client)
+    broker.cast(stage.host, {"end": 1})
+    assert [client.receive_json(), client.receive_json()] == [{"n": 1}, {"end": 1}]
+
+
 def test_a_cast_to_other_sockets_is_not_held(broker, take, connect):
     stage = take()
     connect(stage)

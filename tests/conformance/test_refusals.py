@@ -209,9 +209,11 @@ def test_a_refused_auth_closes_4501_whether_by_cookie_or_by_message(take, connec
     stage = take("message", kind)
     stage.plan(auth=[["print", "false"]])
     assert connect(stage, cookie=token).closed() == 4501
+    assert stage.call("close").argv[2] == token  # what connect was given
     client = connect(stage)
     client.authenticate(token)
     assert client.closed() == 4501
+    assert stage.call("close", 2).argv[2] == ""
 
 
 @pytest.mark.parametrize(
@@ -226,6 +228,9 @@ def test_a_refused_auth_closes_4501_whether_by_cookie_or_by_message(take, connec
         "topsecret",
         "",
         '{"token":"topsecret\\u0000"}',
+        '{"token":"topsecret\\ud800"}',
+        "[" * 60_000,
+        '{"token":' * 500,
         json.dumps({"token": "topsecret" + "x" * 4088}),
     ],
 )
