@@ -100,13 +100,13 @@ class Connection(asyncio.Protocol):
 
     def on_late_head(self) -> None:
         """The request did not come whole within limits.handshake_timeout."""
-        self._front.broker.drops.count("request that came too slowly")
-        if self._reader.is_idle:
+        if self._reader.is_idle:  # a browser's spare connection: nothing is lost
             self.abort()
-        else:
-            timeout = f"{self._front.broker.limits.handshake_timeout:g} s"
-            error = f"the request was not whole within {timeout} (limits.handshake_timeout)"
-            self._end(error_response(408, error))
+            return
+        self._front.broker.drops.count("request that came too slowly")
+        timeout = f"{self._front.broker.limits.handshake_timeout:g} s"
+        error = f"the request was not whole within {timeout} (limits.handshake_timeout)"
+        self._end(error_response(408, error))
 
     def abort(self) -> None:
         """Cut the connection."""

@@ -164,7 +164,9 @@ async def test_a_watched_cast_tells_its_audience_without_its_tokens():
     stage = Stage(automatic=OPENING)
     await stage.live()
     seen = watch(stage)
-    cast(stage, b"[12]", ["token:secret-token", "token:not:other-secret", "socket:0000000000000f00"])
+    cast(
+        stage, b"[12]", ["token:secret-token", "token:not:other-secret", "socket:0000000000000f00"]
+    )
     (event,) = seen.take()
     assert event | {"time": 0} == {
         "time": 0,
