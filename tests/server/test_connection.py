@@ -209,7 +209,7 @@ async def test_a_connection_that_sends_nothing_is_cut_without_an_answer():
         await scene.settled_reads()
         scene.pass_time(10)
         assert await client.rest() == b""
-        assert scene.broker.drops.totals["request that came too slowly"] >= 1
+        assert not scene.broker.drops.totals
 
 
 async def test_an_idle_connection_lives_longer_than_a_head_may_take():
