@@ -244,6 +244,11 @@ class Program:
         """Wait until a hook of a socket is over; the event that said so."""
         return self.events.first(type="hook", socket=socket_id, hook=hook)
 
+    def hooks_done(self, socket_id):
+        """The hooks of a socket that are over, in order."""
+        told = self.events.of_socket(socket_id)
+        return [event["hook"] for event in told if event["type"] == "hook"]
+
     # The end
 
     def signal(self, number=signal.SIGTERM):

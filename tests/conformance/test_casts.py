@@ -25,6 +25,9 @@ class Room:
         self.host = stage.host
         self._members = members
 
+    def client(self, name):
+        return self._members[name][0]
+
     def id(self, name):
         return self._members[name][1]
 
@@ -246,7 +249,7 @@ def test_pipelined_casts_are_answered_and_delivered_in_order(broker, room):
     answers = [read_answer(stream).json["sent"] for _ in range(3 * count)]
     assert answers == [1, 4, 0] * count
     stream.close()
-    bob, eve = (room._members[name][0] for name in ("bob", "eve"))
+    bob, eve = (room.client(name) for name in ("bob", "eve"))
     assert [eve.receive_json()["n"] for _ in range(count)] == list(range(count))
     assert [bob.receive_json()["n"] for _ in range(2 * count)] == [n // 2 for n in range(2 * count)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 import websockets.sync.client
@@ -229,6 +230,7 @@ def test_an_app_gets_its_environment_and_nothing_of_the_brokers(broker, take, co
     assert call.cwd.endswith("/tests/conformance/apps")
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
 def test_an_app_has_no_descriptor_but_its_three(take, connect):
     stage = take("none")
     stage.plan(connect=[["descriptors"]])
