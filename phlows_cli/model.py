@@ -60,13 +60,21 @@ class Outcome(StrEnum):
     OVERLOADED = "overloaded"
 
 
-@lru_cache(256)
+HOST_LENGTH: Final = 300
+"""Characters of a text that can name a host: 253, a port, and room."""
+
+
 def normalise_host(text: str) -> str:
     """Lower case, without port, brackets and trailing dot.
 
     Returns:
         The host as it is registered; "" when the text names none.
     """
+    return _normalised(text) if len(text) <= HOST_LENGTH else ""
+
+
+@lru_cache(256)
+def _normalised(text: str) -> str:
     host = text.strip().lower()
     if host.startswith("["):
         address, end, port = host[1:].partition("]")
@@ -202,7 +210,11 @@ def _socket_id(part: str) -> str:
 
 
 def _not_a_target(part: object) -> str:
-    shown = repr(part) if isinstance(part, str) and len(part) <= 64 else type(part).__name__
+    """Name a bad part without repeating what may be a token."""
+    shown = type(part).__name__
+    if isinstance(part, str):
+        form, colon, _ = part[:20].partition(":")
+        shown = f"'{form}:...'" if colon else f"of {len(part)} characters"
     return (
         f"target {shown} is not one of: all, token:<token>, token:not:<token>, "
         "socket:<id> or an id alone (16 hex characters), or a list of these"

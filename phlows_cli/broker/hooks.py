@@ -30,6 +30,10 @@ LOGGED_TEXT: Final = 200
 """Characters of such a line that are logged."""
 
 
+SHORTEST_SECRET: Final = 4
+"""Characters of a token that is masked in an app's words: "a" is in all of them."""
+
+
 class Application:
     """One host and how its app is called.
 
@@ -80,7 +84,7 @@ class Application:
 
     def on_stderr(self, hook: Hook, line: str) -> None:
         """Log what an app writes to stderr; the runtime bounds length and rate."""
-        log.info("stderr", extra={**_ids(hook), "text": line})
+        log.info("stderr", extra={**_ids(hook), "text": _without_token(line, hook)})
 
     def _answer(self, hook: Hook, line: bytes, send: Callable[[bytes], object]) -> None:
         answer = values_in(line)
@@ -89,8 +93,9 @@ class Application:
         if not answer.ignored:
             return
         if self._ignored_lines.take(time.monotonic()):
-            text = line[: 4 * LOGGED_TEXT].decode("utf-8", "replace")[:LOGGED_TEXT]
-            why = {**_ids(hook), "reason": answer.ignored, "text": text}
+            text = line[: 4 * LOGGED_TEXT].decode("utf-8", "replace")
+            shown = _without_token(text, hook)[:LOGGED_TEXT]
+            why = {**_ids(hook), "reason": answer.ignored, "text": shown}
             log.warning("output not sent", extra=why)
         else:
             self._drops.count("log line of ignored output")
@@ -112,6 +117,11 @@ class Application:
                 "reason": result.reason,
             }
             self._events.publish("hook", hook.host, fields, hook.token)
+
+
+def _without_token(text: str, hook: Hook) -> str:
+    """An app's own words, without the token that PHP likes to quote in a trace."""
+    return text.replace(hook.token, "[token]") if len(hook.token) >= SHORTEST_SECRET else text
 
 
 def _ids(hook: Hook) -> dict[str, str]:

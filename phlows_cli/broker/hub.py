@@ -105,11 +105,6 @@ class Hub(Generic[M]):
         """The sockets of a host between accept and authentication, by id."""
         return self._of(host).waiting
 
-    def find(self, host: str, id_: str) -> M | None:
-        """One socket by its id."""
-        sockets = self._of(host)
-        return sockets.live.get(id_) or sockets.waiting.get(id_)
-
     def tokens(self, host: str) -> Mapping[str, Mapping[str, M]]:
         """The authenticated sockets of a host, by token and id."""
         return self._of(host).tokens

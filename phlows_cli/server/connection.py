@@ -44,7 +44,7 @@ class Connection(asyncio.Protocol):
         """A client connected."""
         self._transport = cast("asyncio.Transport", transport)
         self._caller = self._front.access.caller(_peer_address(self._transport))
-        if self._front.is_full:
+        if not self._front.make_room():
             self._front.broker.drops.count("connection over the limit of descriptors")
             self.abort()
             return
