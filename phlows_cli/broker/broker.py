@@ -7,7 +7,7 @@ import logging
 import time
 from dataclasses import replace
 from secrets import token_hex
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from phlows_cli.broker.deadlines import Deadlines
 from phlows_cli.broker.drops import Drops
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from phlows_cli.runtime.runtime import Runtime
 
 log = logging.getLogger("phlows.broker")
+
+RuntimeFor: TypeAlias = "Callable[[Application], Runtime | None]"
+"""Makes the runtime that will work for an application; None for push-only hosts."""
 
 RETRY_AFTER: Final = (("Retry-After", "5"),)
 CLOSE_SLICE: Final = 100
@@ -54,14 +57,66 @@ class Broker:
         self.is_draining = False
         self.connected = 0
         self._arriving = 0
+        self._runtimes: set[Runtime] = set()
         self._auth_deadlines: Deadlines[Session] = Deadlines(limits.auth_timeout)
 
-    def add_host(self, host: Host, runtime_for: Callable[[Application], Runtime | None]) -> None:
+    # Hosts
+
+    def add_host(self, host: Host, runtime_for: RuntimeFor) -> None:
         """Serve a host; `runtime_for` is given the application it will work for."""
-        app = Application(host, None, self.drops, self.events)
-        app.runtime = runtime_for(app)
+        app = self._application(host, runtime_for)
         self.apps[host.name] = app
         self.hub.add_host(host.name)
+
+    def change_host(self, host: Host, runtime_for: RuntimeFor) -> None:
+        """Use other settings from the next hook on; its sockets stay.
+
+        What runs or waits ends with the settings it began with.
+        """
+        app = self.apps[host.name]
+        before = app.runtime
+        app.host, app.runtime = host, self._application(host, runtime_for).runtime
+        self._retire(before)
+
+    def remove_host(self, name: str) -> None:
+        """Serve a host no longer: its sockets close, with their close hooks.
+
+        Casts to it are an error from now on. Its app is ended when the last
+        close hook is done.
+        """
+        app = self.apps.pop(name)
+        for session in self.hub.remove_host(name):
+            session.end(CloseCode.HOST_REMOVED, "this host is not served any more")
+        app.is_removed = True
+        if not app.sessions:
+            self._retire(app.runtime)
+
+    def check_served(self, app: Application) -> None:
+        """Whether an upgrade that waited for its app may still be opened.
+
+        Raises:
+            RequestError: 421, the host was removed; 503, the broker is stopping.
+        """
+        if app.is_removed:
+            raise RequestError(f"host {app.host.name!r} is not served any more", 421)
+        if self.is_draining:
+            raise RequestError("the broker is stopping", 503, RETRY_AFTER)
+
+    def _application(self, host: Host, runtime_for: RuntimeFor) -> Application:
+        app = Application(host, None, self.drops, self.events)
+        app.runtime = runtime_for(app)
+        if app.runtime is not None:
+            self._runtimes.add(app.runtime)
+        return app
+
+    def _retire(self, runtime: Runtime | None) -> None:
+        """End a runtime once the hooks that it was given are done."""
+        if runtime is not None:
+            self.tasks.spawn(self._see_off(runtime))
+
+    async def _see_off(self, runtime: Runtime) -> None:
+        await runtime.retire()
+        self._runtimes.discard(runtime)
 
     # Connections
 
@@ -109,6 +164,7 @@ class Broker:
         """
         session = Session(self, app, socket, claim, peer)
         self.connected += 1
+        app.sessions += 1
         self.hub.accept(app.host.name, session)
         if self.events.is_watched:
             fields = {"socket": socket, "address": peer.address, "agent": peer.agent}
@@ -154,7 +210,10 @@ class Broker:
 
     def on_finished(self, session: Session) -> None:
         """The close hook is done and nothing is left of the session."""
-        log.debug("session ended", extra={"host": session.app.host.name, "socket": session.id})
+        app = session.app
+        app.sessions -= 1
+        if app.is_removed and not app.sessions:
+            self._retire(app.runtime)
 
     # Casts
 
@@ -243,9 +302,8 @@ class Broker:
 
     async def stop(self) -> None:
         """End what still runs, process groups included."""
-        for app in self.apps.values():
-            if app.runtime is not None:
-                await app.runtime.stop()
+        for runtime in self._runtimes:
+            await runtime.stop()
         await self.tasks.stop()
         self.drops.report()
 

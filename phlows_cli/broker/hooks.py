@@ -35,12 +35,14 @@ class Application:
 
     A session keeps the application it was accepted with, so that a host that
     is removed still gets its close hooks. `runtime` is None on a push-only
-    host.
+    host; `sessions` counts those that still owe or run a hook.
     """
 
     def __init__(self, host: Host, runtime: Runtime | None, drops: Drops, events: Events) -> None:
         self.host = host
         self.runtime = runtime
+        self.sessions = 0
+        self.is_removed = False
         self._drops = drops
         self._events = events
         self._ignored_lines = TokenBucket(IGNORED_LINES_RATE, time.monotonic())

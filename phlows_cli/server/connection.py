@@ -206,12 +206,20 @@ class Connection(asyncio.Protocol):
         if self._is_lost:
             return
         if result.is_accepted and result.started:
-            self._open(admission, socket)
+            self._open_if_served(admission, socket)
         elif result.outcome in (Outcome.OVERLOADED, Outcome.TIMEOUT):
             message = "auth could not be asked in time, come back later"
             self._end(error_response(503, message, RETRY_AFTER))
         else:
             self._end(error_response(401, "the app did not accept this token"))
+
+    def _open_if_served(self, admission: Admission, socket: str) -> None:
+        try:
+            self._front.broker.check_served(admission.app)
+        except RequestError as error:
+            self._end(error_response(error.status, str(error), error.headers))
+        else:
+            self._open(admission, socket)
 
     def _open(self, admission: Admission, socket: str) -> None:
         """Answer 101 and hand the connection over to a channel."""
