@@ -1,7 +1,4 @@
-"""The commands of apply() as options of `phlows cast`.
-
-Source: docs/protocol.md, "apply".
-"""
+"""The commands that clients apply to a page, as options of `phlows cast`."""
 
 from __future__ import annotations
 

@@ -110,12 +110,13 @@ class BrokerClient:
 
         # A stream may be silent for as long as nothing happens.
         answer = self._send("GET", path, params=query, stream=True, timeout=(CONNECT_TIMEOUT, None))
-        if answer.status_code != 200:
-            self._json(answer)
-        try:
-            yield from _lines(answer.iter_content(None))
-        except RequestException:
-            raise BrokerUnreachableError(f"the broker at {self.url} has gone away") from None
+        with answer:
+            if answer.status_code != 200:
+                self._json(answer)
+            try:
+                yield from _lines(answer.iter_content(None))
+            except RequestException:
+                raise BrokerUnreachableError(f"the broker at {self.url} has gone away") from None
 
     def _send(self, method: str, path: str, **request: Any) -> requests.Response:  # noqa: ANN401 - requests' own
         from requests import RequestException

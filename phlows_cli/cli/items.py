@@ -47,9 +47,12 @@ def parse_items(items: Sequence[str]) -> dict[str, object]:
         name = key.removesuffix(":")
         if not equals or not name:
             raise UsageError(f"{item!r} is neither key=text nor key:=json")
-        is_json = key.endswith(":")
-        add(fields, name, parse_json(value.encode(), f"{name}:=") if is_json else value)
+        add(fields, name, _json_value(value, name) if key.endswith(":") else value)
     return fields
+
+
+def _json_value(text: str, name: str) -> object:
+    return parse_json(text.encode("utf-8", "surrogateescape"), f"{name}:=")
 
 
 def add(fields: dict[str, object], key: str, value: object) -> None:

@@ -117,7 +117,9 @@ def _sentence(message: str) -> str:
     return line[:1].lower() + line[1:].removesuffix(".")
 
 
-@click.group(cls=Program, help=HELP, short_help="A realtime broker for PHP and Python apps.")
+@click.group(
+    "phlows", cls=Program, help=HELP, short_help="A realtime broker for PHP and Python apps."
+)
 @click.version_option(__version__, message="phlows %(version)s", help="Show the version.")
 def cli() -> None:
     """Hold the options that stand before a command."""

@@ -30,23 +30,24 @@ def load_key(path: Path, environ: Mapping[str, str] = os.environ) -> str:
         return key
     try:
         if not path.exists():
-            return _make_key(path)
+            _make_key(path)
         key = path.read_text("utf-8").strip()
     except OSError as error:
         why = f"key file {path}: {error.strerror}; set bridge.key_file or server.state_dir"
         raise ConfigError(f"{why} to a place this user can write") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"key file {path} is not text: set bridge.key_file") from error
     if not key:
         raise ConfigError(f"key file {path} is empty: remove it and a new key is made")
     return key
 
 
-def _make_key(path: Path) -> str:
+def _make_key(path: Path) -> None:
+    """Write a new key, unless another process was quicker."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    key = token_urlsafe(32)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        return path.read_text("utf-8").strip()
+        return
     with os.fdopen(descriptor, "w") as file:
-        file.write(key + "\n")
-    return key
+        file.write(token_urlsafe(32) + "\n")

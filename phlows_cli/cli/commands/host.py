@@ -1,0 +1,211 @@
+"""`phlows host`: which hosts there are, and the app behind each."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from phlows_cli.cli.host_view import as_json_value, overview, settings_table
+from phlows_cli.cli.options import config_option, json_option, registered_hosts
+from phlows_cli.cli.output import emit, note
+from phlows_cli.errors import ConfigError, UsageError
+from phlows_cli.model import AUTH_MODES, normalise_host
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from phlows_cli.config import Config
+
+HELP: Final = """\
+Example: phlows host add app.example.com /srv/app/www/app.php
+
+Register, change and list the hosts and their apps. They are kept in
+phlows.toml, where all that these commands do not change stays as it is.
+"""
+
+ADD_HELP: Final = """\
+Example: phlows host add app.example.com /srv/app/www/app.php
+
+Register a host, so that its sockets reach your app: a .php or .py file, or
+an executable. The app is parsed first, never run. Options that are not given
+keep their defaults and are left out of the file.
+
+\b
+More examples:
+  phlows host add chat.local chat.py --hooks connect,receive,close
+  phlows host add news.local --hooks none
+  phlows host add app.example.com app.php --auth upgrade --env APP_ENV=production
+"""
+
+REMOVE_HELP: Final = """\
+Example: phlows host remove app.example.com
+
+Take a host out of phlows.toml, with its settings. Its app is not touched.
+"""
+
+LIST_HELP: Final = """\
+Example: phlows host list
+
+List the registered hosts, each with its app, auth mode and hooks.
+"""
+
+SHOW_HELP: Final = """\
+Example: phlows host show app.example.com
+
+Show every setting of a host as the broker uses it, defaults included.
+"""
+
+name_argument = click.argument("name", shell_complete=registered_hosts)
+
+
+@click.group(help=HELP, short_help="Register, change and list the hosts and their apps.")
+def host() -> None:
+    """Hold the commands on hosts."""
+
+
+@host.command(help=ADD_HELP, short_help="Register a host and its app.")
+@click.argument("name")
+@click.argument("app", required=False, type=click.Path())
+@click.option("--auth", type=click.Choice(AUTH_MODES), help="When a token is checked.")
+@click.option(
+    "--hooks",
+    metavar="NAMES",
+    help='Those the app has, comma-separated; "none" is a push-only host.  [default: all four]',
+)
+@click.option("--hook-class", metavar="NAME", help="The command is NAME::receive.  [default: ws]")
+@click.option("--token-cookie", metavar="NAME", help='The cookie with the token; "" is none.')
+@click.option(
+    "--origin", "origins", metavar="URL", multiple=True, help="Another site that may connect."
+)
+@click.option("--timeout", type=float, metavar="SECONDS", help="One hook call.  [default: 30]")
+@click.option("--concurrency", type=int, metavar="COUNT", help="Processes at once; 0: by cores.")
+@click.option("--env", metavar="NAME=TEXT", multiple=True, help="More environment for the app.")
+@click.option("--no-check", is_flag=True, help="Do not look at the app.")
+@click.option("--replace", is_flag=True, help="Write a registered host anew.")
+@config_option
+@json_option
+def add(
+    name: str,
+    app: str | None,
+    config_path: str | None,
+    as_json: bool,
+    **chosen: Any,  # noqa: ANN401 - the options
+) -> None:
+    """Register a host and its app."""
+    from phlows_cli.config import default_config_path, find_config, load_config, read_host
+    from phlows_cli.registry import add_host
+
+    path = find_config(config_path) or default_config_path()
+    table = _table(app, **{key: chosen[key] for key in _TABLE_OPTIONS})
+    added = read_host(name, table, path)
+    config = load_config(path if path.exists() else None)
+    replaced = added.name in config.hosts
+    if added.app and not chosen["no_check"]:
+        from phlows_cli.cli.app_check import check_app
+
+        check_app(added.app, config.interpreters)
+    add_host(path, added.name, table, replace=chosen["replace"])
+    verb = "replaced" if replaced else "added"
+    emit(
+        as_json_value(added) | {"config": str(path)},
+        as_json,
+        lambda: f"{verb} {added.name} in {path}",
+    )
+    note(f"restart the broker, if it is running, to serve {added.name}")
+
+
+@host.command(help=REMOVE_HELP, short_help="Take a host out.")
+@name_argument
+@config_option
+@json_option
+def remove(name: str, config_path: str | None, as_json: bool) -> None:
+    """Take a host out."""
+    from phlows_cli.config import find_config
+    from phlows_cli.registry import remove_host
+
+    path = _existing(find_config(config_path))
+    gone = normalise_host(name)
+    remove_host(path, gone)
+    emit({"host": gone, "config": str(path)}, as_json, lambda: f"removed {gone} from {path}")
+    note(f"a broker that is running serves {gone} until it is restarted")
+
+
+@host.command("list", help=LIST_HELP, short_help="List the registered hosts.")
+@config_option
+@json_option
+def list_(config_path: str | None, as_json: bool) -> None:
+    """List the registered hosts."""
+    config = _load(config_path)
+    hosts = [config.hosts[name] for name in sorted(config.hosts)]
+    emit([as_json_value(each) for each in hosts], as_json, lambda: overview(hosts))
+    if not hosts:
+        note("no host is registered: phlows host add registers one")
+
+
+@host.command(help=SHOW_HELP, short_help="Show every setting of a host.")
+@name_argument
+@config_option
+@json_option
+def show(name: str, config_path: str | None, as_json: bool) -> None:
+    """Show every setting of a host."""
+    from phlows_cli.registry import no_such_host
+
+    config = _load(config_path)
+    shown = config.hosts.get(normalise_host(name))
+    if shown is None:
+        raise no_such_host(normalise_host(name), config.hosts, str(config.path or "phlows.toml"))
+    emit(as_json_value(shown), as_json, lambda: settings_table(shown))
+
+
+_TABLE_OPTIONS: Final = (
+    "auth", "hooks", "hook_class", "token_cookie", "origins", "timeout", "concurrency", "env",
+)  # fmt: skip
+
+
+def _table(
+    app: str | None,
+    hooks: str | None,
+    env: tuple[str, ...],
+    **rest: Any,  # noqa: ANN401 - the options
+) -> dict[str, object]:
+    """Make the host's table of what was chosen, and of nothing else."""
+    table: dict[str, object] = {}
+    names = None if hooks is None else _hook_names(hooks)
+    if app:
+        table["app"] = app if "://" in app else os.path.abspath(app)  # noqa: PTH100 - resolve() would follow a release's symlink
+    elif names != []:
+        raise UsageError("a host with hooks needs its app: name the APP, or give --hooks none")
+    if names is not None:
+        table["hooks"] = names
+    for key, value in rest.items():
+        if value is not None and value != ():
+            table[key] = list(value) if key == "origins" else value
+    if env:
+        table["env"] = dict(_pair(item) for item in env)
+    return table
+
+
+def _hook_names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    return [] if names in ([""], ["none"]) else names
+
+
+def _pair(item: str) -> tuple[str, str]:
+    name, equals, value = item.partition("=")
+    if not equals:
+        raise UsageError(f"--env takes NAME=TEXT, not {item!r}")
+    return name, value
+
+
+def _load(config_path: str | None) -> Config:
+    from phlows_cli.config import find_config, load_config
+
+    return load_config(find_config(config_path))
+
+
+def _existing(path: Path | None) -> Path:
+    if path is None or not path.exists():
+        raise ConfigError("there is no config file: phlows host add makes one", str(path or ""))
+    return path

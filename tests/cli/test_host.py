@@ -1,0 +1,435 @@
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import phlows_cli
+from phlows_cli.cli import app_check
+from phlows_cli.cli.main import cli
+from phlows_cli.model import HOOK_NAMES
+
+SOURCE = Path(phlows_cli.__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Stand in an empty folder, at home nowhere else."""
+    for name in ("PHLOWS_CONFIG", "STATE_DIRECTORY", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    return work
+
+
+def run(*args):
+    return CliRunner().invoke(cli, ["host", *args])
+
+
+def done(*args):
+    result = run(*args)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def failed(code, *args):
+    result = run(*args)
+    assert (result.exit_code, result.stdout) == (code, "")
+    return result.stderr
+
+
+def app(name="app.py", text="pass\n", mode=0o644):
+    file = Path(name)
+    file.write_text(text)
+    file.chmod(mode)
+    return file
+
+
+def hosts():
+    return tomllib.loads(Path("phlows.toml").read_text())["hosts"]
+
+
+# add
+
+
+def test_a_host_is_added_with_its_app_as_a_whole_path(folder):
+    app()
+    result = done("add", "App.Example.com:443", "./app.py")
+    assert result.stdout == f"added app.example.com in {folder}/phlows.toml\n"
+    assert result.stderr == "restart the broker, if it is running, to serve app.example.com\n"
+    assert hosts() == {"app.example.com": {"app": f"{folder}/app.py"}}
+
+
+def test_a_link_to_the_current_release_stays_in_the_path(folder):
+    (folder / "release-1").mkdir()
+    (folder / "current").symlink_to("release-1")
+    app("release-1/app.py")
+    done("add", "a", "current/app.py")
+    assert hosts()["a"]["app"] == f"{folder}/current/app.py"
+
+
+def test_every_option_lands_in_the_file(folder):
+    app()
+    done(
+        *("add", "a", "app.py", "--hooks", "connect, auth", "--hook-class", "websocket"),
+        *("--auth", "upgrade", "--token-cookie", "", "--timeout", "2.5", "--concurrency", "3"),
+        *("--origin", "https://b.example", "--origin", "https://c.example:8443"),
+        *("--env", "A=b=c", "--env", "EMPTY="),
+    )
+    assert hosts() == {
+        "a": {
+            "app": f"{folder}/app.py",
+            "hooks": ["connect", "auth"],
+            "hook_class": "websocket",
+            "auth": "upgrade",
+            "token_cookie": "",
+            "timeout": 2.5,
+            "concurrency": 3,
+            "origins": ["https://b.example", "https://c.example:8443"],
+            "env": {"A": "b=c", "EMPTY": ""},
+        }
+    }
+
+
+@pytest.mark.parametrize("none", ["none", ""])
+def test_a_push_only_host_needs_no_app(none):
+    done("add", "a", "--hooks", none)
+    assert hosts() == {"a": {"hooks": []}}
+
+
+def test_a_host_with_hooks_needs_its_app():
+    assert "name the APP, or give --hooks none" in failed(2, "add", "a")
+    assert not Path("phlows.toml").exists()
+
+
+def test_the_file_that_is_named_is_the_one_written(folder):
+    app()
+    Path("etc").mkdir()
+    done("add", "a", "app.py", "--config", "etc/mine.toml")
+    assert tomllib.loads(Path("etc/mine.toml").read_text())["hosts"]["a"] == {
+        "app": f"{folder}/app.py"
+    }
+    assert not Path("phlows.toml").exists()
+
+
+def test_a_folder_that_is_not_there_is_named():
+    app()
+    assert "etc: No such file or directory" in failed(1, "add", "a", "app.py", "-c", "etc/x.toml")
+
+
+def test_json_says_how_the_broker_will_see_the_host(folder):
+    app()
+    answer = json.loads(done("add", "a", "app.py", "--hooks", "receive", "--json").stdout)
+    assert (answer["host"], answer["auth"], answer["timeout"]) == ("a", "none", 30.0)
+    assert answer["config"] == f"{folder}/phlows.toml"
+
+
+def test_a_host_that_is_there_needs_replace(folder):
+    app()
+    done("add", "a", "app.py", "--timeout", "9")
+    before = Path("phlows.toml").read_bytes()
+    assert "host 'a' is registered already: --replace" in failed(1, "add", "A", "app.py")
+    assert Path("phlows.toml").read_bytes() == before
+    result = done("add", "a", "app.py", "--replace")
+    assert result.stdout == f"replaced a in {folder}/phlows.toml\n"
+    assert hosts() == {"a": {"app": f"{folder}/app.py"}}
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["a b", "app.py"], "'a b' is not a host name"),
+        (["https://a/", "app.py"], "'https://a/' is not a host name: write it alone"),
+        (["a", "https://b/app.php"], "a URL: this version runs .php and .py files"),
+        (["a", "app.py", "--timeout", "0"], "hosts.a.timeout is 0: it must be 0.1 to 3600 seconds"),
+        (["a", "app.py", "--timeout", "x"], "'x' is not a valid float"),
+        (["a", "app.py", "--auth", "cookie"], "'cookie' is not one of"),
+        (["a", "app.py", "--hooks", "receive,x"], "'x', which is not a hook"),
+        (["a", "app.py", "--hooks", "receive", "--auth", "upgrade"], "hooks has no auth"),
+        (["a", "app.py", "--env", "A"], "--env takes NAME=TEXT, not 'A'"),
+        (["a", "app.py", "--env", "=x"], 'hosts.a.env."" is not a name for an environment'),
+        (["a", "app.py", "--origin", "b.example"], "'b.example', which is not \"scheme://"),
+        (["a", os.fsdecode(b"\xff.py")], "hosts.a.app must be UTF-8"),
+    ],
+)
+def test_what_cannot_be_is_a_usage_error_and_nothing_is_written(args, message):
+    app()
+    assert message in failed(2, "add", *args)
+    assert not Path("phlows.toml").exists()
+
+
+def test_a_config_file_with_a_problem_is_not_added_to():
+    app()
+    Path("phlows.toml").write_text("[server]\nprot = 1\n")
+    assert "phlows.toml:2: unknown key server.prot" in failed(2, "add", "a", "app.py")
+    assert Path("phlows.toml").read_text() == "[server]\nprot = 1\n"
+
+
+# add looks at the app
+
+
+RAN = "RAN"
+"""What an app leaves behind when it is run, which no check may do."""
+
+
+def test_a_python_app_that_parses_is_added_and_not_run():
+    app("app.py", f"open({RAN!r}, 'w')\n")
+    done("add", "a", "app.py")
+    assert not Path(RAN).exists()
+    assert not Path("__pycache__").exists()
+
+
+@pytest.mark.php
+def test_a_php_app_that_parses_is_added_and_not_run():
+    app("app.php", f"<?php\ntouch('{RAN}');\n")
+    done("add", "a", "app.php")
+    assert not Path(RAN).exists()
+
+
+def test_an_executable_is_added_and_not_run():
+    app("app", f"#!/bin/sh\ntouch {RAN}\n", 0o755)
+    done("add", "a", "app")
+    assert not Path(RAN).exists()
+
+
+def refused(name, code=1):
+    message = failed(code, "add", "a", name)
+    assert not Path("phlows.toml").exists()
+    return message
+
+
+def test_a_python_app_that_does_not_parse_is_refused(folder):
+    app("app.py", "x = 1\ndef f(:\n")
+    message = refused("app.py")
+    assert message.startswith(f"error: {folder}/app.py: does not parse: ")
+    assert "line 2" in message
+
+
+def test_a_python_app_with_a_nul_is_refused():
+    app("app.py", "x = '\0'\n")
+    assert "does not parse" in refused("app.py")
+
+
+@pytest.mark.php
+def test_a_php_app_that_does_not_parse_is_refused(folder):
+    app("app.php", "<?php\nfunction x( {\n")
+    message = refused("app.php")
+    assert message.startswith(f"error: {folder}/app.php: does not parse: ")
+    assert "on line 2" in message
+    assert message.count("on line 2") == 1
+
+
+def test_a_php_app_without_php_says_what_to_install(folder, monkeypatch):
+    monkeypatch.setenv("PATH", str(folder))
+    app("app.php", "<?php\n")
+    message = refused("app.php")
+    assert f"{folder}/app.php: there is no PHP on PATH" in message
+    assert "install PHP's command line (Debian: apt install php-cli" in message
+
+
+def test_the_interpreter_of_the_config_does_the_parsing(folder):
+    app("bin", "#!/bin/sh\necho it is my parser >&2\nexit 3\n", 0o755)
+    app("app.php", "<?php\n")
+    Path("phlows.toml").write_text('[interpreters]\nphp = "./bin"\n')
+    message = failed(1, "add", "a", "app.php")
+    assert f"{folder}/app.php: does not parse: it is my parser\n" in message
+
+
+def test_a_parser_that_cannot_be_started_is_named(folder):
+    app("bin", "no program\n", 0o755)
+    app("app.PHP", "<?php\n")
+    Path("phlows.toml").write_text('[interpreters]\nphp = "./bin"\n')
+    assert f"{folder}/bin: cannot be started: Exec format" in failed(1, "add", "a", "app.PHP")
+
+
+def test_a_parser_that_hangs_is_cut(folder, monkeypatch):
+    monkeypatch.setattr(app_check, "LINT_TIMEOUT", 0.05)
+    app("bin", "#!/bin/sh\nexec sleep 60\n", 0o755)
+    app("app.py")
+    Path("phlows.toml").write_text('[interpreters]\npy = "./bin"\n')
+    message = failed(6, "add", "a", "app.py")
+    assert f"{folder}/bin took over 0.05 seconds to parse it: --no-check" in message
+
+
+def test_a_file_that_is_not_executable_is_refused():
+    app("app", "#!/bin/sh\n", 0o644)
+    assert "app: is not executable: run chmod +x, or name a .php or .py file" in refused("app")
+
+
+def test_a_missing_file_is_refused(folder):
+    assert f"{folder}/app.py: there is no such file" in refused("app.py")
+
+
+def test_a_folder_is_not_an_app():
+    Path("app.py").mkdir()
+    assert "app.py: is not a file" in refused("app.py")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_a_file_that_cannot_be_read_is_refused():
+    app("app.py", "pass\n", 0o000)
+    assert "app.py: cannot be read" in refused("app.py")
+
+
+def test_no_check_adds_an_app_that_is_not_there_yet(folder):
+    done("add", "a", "app.php", "--no-check")
+    assert hosts() == {"a": {"app": f"{folder}/app.php"}}
+
+
+# remove
+
+
+def test_a_removed_host_is_gone_and_the_rest_stays(folder):
+    Path("phlows.toml").write_text("# mine\n[server]\nport = 1 # one\n\n[hosts.a]\nhooks = []\n")
+    result = done("remove", "A:80")
+    assert result.stdout == f"removed a from {folder}/phlows.toml\n"
+    assert "a broker that is running serves a until it is restarted" in result.stderr
+    assert Path("phlows.toml").read_text() == "# mine\n[server]\nport = 1 # one\n"
+
+
+def test_a_host_with_a_problem_can_still_be_removed():
+    Path("phlows.toml").write_text("[hosts.a]\ntimeout = 0\n")
+    answer = json.loads(done("remove", "a", "--json").stdout)
+    assert answer["host"] == "a"
+    assert Path("phlows.toml").read_text() == ""
+
+
+def test_removing_a_host_that_is_not_there_names_those_that_are():
+    Path("phlows.toml").write_text("[hosts.a]\nhooks = []\n")
+    assert "there is no host 'b': registered are a" in failed(1, "remove", "b")
+
+
+def test_removing_without_a_config_file_says_so():
+    assert "there is no config file: phlows host add makes one" in failed(2, "remove", "b")
+    assert "x.toml: there is no config file" in failed(2, "remove", "b", "-c", "x.toml")
+
+
+# list and show
+
+
+TWO = """\
+[hosts."long.example.com"]
+app = "/srv/long.py"
+origins = ["https://x.example"]
+timeout = 2.5
+concurrency = 7
+env = { A = "1", B = "\\u001b[31m" }
+[hosts.b]
+hooks = []
+"""
+
+
+def test_a_list_has_a_line_for_each_host():
+    Path("phlows.toml").write_text(TWO)
+    assert done("list").stdout == (
+        "HOST              APP           AUTH     HOOKS\n"
+        "b                 -             none     -\n"
+        "long.example.com  /srv/long.py  message  connect auth receive close\n"
+    )
+
+
+def test_a_list_in_json_holds_every_setting():
+    Path("phlows.toml").write_text(TWO)
+    b, long = json.loads(done("list", "--json").stdout)
+    assert (b["host"], b["app"], b["hooks"], b["auth"]) == ("b", "", [], "none")
+    assert long == {
+        "host": "long.example.com",
+        "app": "/srv/long.py",
+        "hooks": list(HOOK_NAMES),
+        "hook_class": "ws",
+        "auth": "message",
+        "token_cookie": "token",
+        "origins": ["https://x.example"],
+        "timeout": 2.5,
+        "concurrency": 7,
+        "env": {"A": "1", "B": "\x1b[31m"},
+    }
+
+
+def test_a_list_of_nothing_says_how_to_add():
+    result = done("list")
+    assert (result.stdout, result.stderr) == (
+        "",
+        "no host is registered: phlows host add registers one\n",
+    )
+    assert json.loads(done("list", "--json").stdout) == []
+
+
+def test_show_writes_a_line_for_each_setting():
+    Path("phlows.toml").write_text(TWO)
+    assert done("show", "Long.Example.com").stdout == (
+        "SETTING       VALUE\n"
+        "host          long.example.com\n"
+        "app           /srv/long.py\n"
+        "hooks         connect auth receive close\n"
+        "hook_class    ws\n"
+        "auth          message\n"
+        "token_cookie  token\n"
+        "origins       https://x.example\n"
+        "timeout       2.5 seconds\n"
+        "concurrency   7 processes at once\n"
+        "env           A=1 B=\\x1b[31m\n"
+    )
+
+
+def test_show_in_json_is_the_same_object_as_in_the_list():
+    Path("phlows.toml").write_text(TWO)
+    listed = json.loads(done("list", "--json").stdout)
+    assert json.loads(done("show", "b", "--json").stdout) == listed[0]
+
+
+def test_show_of_a_host_that_is_not_there_names_those_that_are():
+    Path("phlows.toml").write_text(TWO)
+    assert "there is no host 'c': registered are b, long.example.com" in failed(1, "show", "c")
+
+
+def test_a_terminal_gets_a_list_that_fits_it():
+    Path("phlows.toml").write_text(TWO.replace("/srv/long", "/srv" + "/folder" * 12))
+    ours, theirs = pty.openpty()
+    environment = dict(os.environ, PYTHONPATH=str(SOURCE), TERM="xterm", COLUMNS="60")
+    command = [sys.executable, "-m", "phlows_cli", "host", "list"]
+    with subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        shown = _read_to_end(ours)
+    assert process.returncode == 0
+    lines = shown.decode().splitlines()
+    assert "\x1b[1mHOST" in lines[0]
+    assert len(lines) > 3
+    assert max(map(len, lines[1:])) <= 60
+
+
+def _read_to_end(terminal):
+    shown = b""
+    try:
+        while block := os.read(terminal, 4096):
+            shown += block
+    except OSError:
+        pass  # how Linux says that the other side of a terminal is gone
+    os.close(terminal)
+    return shown
+
+
+# help
+
+
+@pytest.mark.parametrize("command", ["", "add", "remove", "list", "show"])
+def test_help_begins_with_an_example(command):
+    lines = done(*filter(None, [command]), "--help").stdout.splitlines()
+    assert lines[0].startswith("Usage: ")
+    assert lines[2].strip().startswith(f"Example: phlows host {command}".strip())
+    assert lines[3] == ""
+
+
+def test_the_group_lists_its_commands_with_a_line_each():
+    shown = done("--help").stdout
+    for line in ("Register a host and its app.", "Take a host out.", "List the", "Show every"):
+        assert line in shown

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import os
+import stat
+
+import pytest
+
+from phlows_cli.errors import ConfigError
+from phlows_cli.server import key as module
+from phlows_cli.server.key import load_key
+
+NOTHING = {}
+
+
+def test_a_missing_key_is_made_for_the_owner_alone_and_read_again(tmp_path):
+    path = tmp_path / "state" / "deep" / "key"
+    umask = os.umask(0)
+    try:
+        key = load_key(path, NOTHING)
+    finally:
+        os.umask(umask)
+    assert len(key) >= 40
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert load_key(path, NOTHING) == key
+
+
+def test_two_brokers_make_different_keys(tmp_path):
+    assert load_key(tmp_path / "a", NOTHING) != load_key(tmp_path / "b", NOTHING)
+
+
+def test_the_key_in_a_file_is_taken_without_the_blanks_around_it(tmp_path):
+    (tmp_path / "key").write_text("  my-key\n\n")
+    assert load_key(tmp_path / "key", NOTHING) == "my-key"
+
+
+def test_the_environment_wins_and_no_file_is_made(tmp_path):
+    path = tmp_path / "key"
+    assert load_key(path, {"PHLOWS_KEY": " from-outside\n"}) == "from-outside"
+    assert not path.exists()
+    path.write_text("in-the-file")
+    assert load_key(path, {"PHLOWS_KEY": "from-outside"}) == "from-outside"
+    assert load_key(path, {"PHLOWS_KEY": " "}) == "in-the-file"
+
+
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_an_empty_file_is_an_error_that_says_what_to_do(tmp_path, text):
+    path = tmp_path / "key"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"key is empty: remove it and a new key is made"):
+        load_key(path, NOTHING)
+
+
+@pytest.fixture
+def another_broker(monkeypatch):
+    """Writes a text to the key's place just before it is opened here."""
+
+    def is_quicker_with(text):
+        real_open = os.open
+
+        def late_open(path, flags, mode):
+            other = real_open(path, flags, mode)
+            os.write(other, text)
+            os.close(other)
+            return real_open(path, flags, mode)
+
+        monkeypatch.setattr(module.os, "open", late_open)
+
+    return is_quicker_with
+
+
+def test_the_key_that_another_broker_made_meanwhile_is_taken(tmp_path, another_broker):
+    another_broker(b"theirs\n")
+    assert load_key(tmp_path / "key", NOTHING) == "theirs"
+
+
+def test_a_key_that_another_broker_has_yet_to_write_is_never_taken_empty(tmp_path, another_broker):
+    another_broker(b"")
+    with pytest.raises(ConfigError, match="is empty"):
+        load_key(tmp_path / "key", NOTHING)
+
+
+def test_a_place_that_cannot_be_written_is_an_error_that_names_the_settings(tmp_path):
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "key"
+    with pytest.raises(ConfigError, match=r"set bridge\.key_file or server\.state_dir") as caught:
+        load_key(path, NOTHING)
+    assert str(path) in str(caught.value)
+
+
+def test_a_folder_in_the_keys_place_is_an_error(tmp_path):
+    with pytest.raises(ConfigError, match=r"bridge\.key_file"):
+        load_key(tmp_path, NOTHING)
+
+
+def test_a_file_that_is_no_text_is_an_error(tmp_path):
+    (tmp_path / "key").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="is not text"):
+        load_key(tmp_path / "key", NOTHING)
