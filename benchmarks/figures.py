@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from benchmarks import bridge, contenders, fanout, idle, oneshot, startup
 from benchmarks.ceiling import reading_ceiling
 from benchmarks.errors import BenchmarkError
+from benchmarks.machine import Load
 from benchmarks.report import Figure, Series
 from benchmarks.rounds import interleaved
 from benchmarks.sockets import allow_descriptors
@@ -58,10 +59,17 @@ def _rate_figure(
         for name, taken in zip(names, outcomes, strict=True)
     )
     costs = ", ".join(
-        f"{median(each.cost for each in taken):.3g} us {name}"
+        f"{median(each.cost for each in taken):.4g} us {name}"
+        f" ({median(each.cost * each.rate for each in taken) / 1e6:.0%} of a core)"
         for name, taken in zip(names, outcomes, strict=True)
     )
-    remarks = (f"processor time for each: {costs}", f"load generator busy at most {busy}", *more)
+    others = [each.others for taken in outcomes for each in taken]
+    remarks = (
+        f"processor time for each: {costs}",
+        f"load generator busy at most {busy}",
+        f"other programs took {median(others):.0%} of the cores, at most {max(others):.0%}",
+        *more,
+    )
     return Figure(title, unit, series, remarks)
 
 
@@ -158,14 +166,14 @@ def help_time(plan: Plan) -> list[Figure]:
 
 
 def _round(contender: Contender, measure: Callable[[], Round]) -> Round:
-    ran = contender.processor_time()
+    ran, load = contender.processor_time(), Load()
     try:
         outcome = measure()
     except BenchmarkError as error:
         error.add_note(f"while {contender.name} was measured")
         raise
-    cost = (contender.processor_time() - ran) / outcome.count
-    return replace(outcome, cost=cost * 1e6)
+    ran = contender.processor_time() - ran
+    return replace(outcome, cost=ran / outcome.count * 1e6, others=load.others(ran))
 
 
 FIGURES: Final[dict[str, Callable[[Plan], list[Figure]]]] = {

@@ -8,8 +8,33 @@ import os
 import platform
 import shutil
 import subprocess
+from pathlib import Path
+from time import perf_counter, process_time
 
 from benchmarks.tools import PEERS
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Load:
+    """What the whole machine did, from where this is made."""
+
+    def __init__(self) -> None:
+        self._begin = perf_counter()
+        self._ran = process_time()
+        self._all = _all_cores()
+
+    def others(self, contender: float) -> float:
+        """The share of all cores that neither we nor `contender` seconds took."""
+        ours = process_time() - self._ran + contender
+        cores = (perf_counter() - self._begin) * (os.cpu_count() or 1)
+        return max(0.0, (_all_cores() - self._all - ours) / cores)
+
+
+def _all_cores() -> float:
+    """Seconds that all cores were taken; idle and waiting are the 4th and 5th."""
+    fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+    return (sum(map(int, fields)) - int(fields[3]) - int(fields[4])) / _TICKS
 
 
 def description() -> dict[str, str]:

@@ -24,6 +24,8 @@ class Round:
     """The share of that time in which the load generator was running."""
     cost: float = 0.0
     """Microseconds of processor that the contender took for each of them."""
+    others: float = 0.0
+    """The share of all cores that went to programs outside the benchmark."""
 
 
 class Clock:

@@ -75,11 +75,12 @@ class Access:
             return caller.address
         address = caller.address
         for item in reversed(request.headers.get("x-forwarded-for", "").split(",")):
-            hop = item.strip()
+            hop = item.strip()[:64]
             if not hop:
                 continue
-            address = hop[:64]
-            if not self.caller(hop).is_trusted_proxy:
+            address = hop
+            # "unix" is the name of a direct peer only: here it is any text.
+            if hop == "unix" or not self.caller(hop).is_trusted_proxy:
                 break
         return address
 
