@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from phlows_cli import logs, system
@@ -15,7 +16,7 @@ from phlows_cli.banner import banner, problems
 from phlows_cli.broker.broker import Broker
 from phlows_cli.changes import Changes, changes_between
 from phlows_cli.config import load_config
-from phlows_cli.errors import ConfigError, PhlowsError, RequestError
+from phlows_cli.errors import PhlowsError, RequestError
 from phlows_cli.runtime.runtime import RuntimeSettings, command_for, runtime_for
 from phlows_cli.runtime.slots import Slots
 from phlows_cli.server.access import Access
@@ -23,6 +24,7 @@ from phlows_cli.server.bridge import Bridge
 from phlows_cli.server.front import Front
 from phlows_cli.server.key import load_key
 from phlows_cli.server.listener import Listeners
+from phlows_cli.server.tls import Certificate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,7 +81,8 @@ class Service:
         self._bridge = Bridge(self.broker, self._access, routes, self)
         tick = _tick_interval(self.config)
         self._front = Front(self.config, self.broker, self._bridge, self._access, tick)
-        self._listeners = Listeners()
+        self._certificate = _certificate(config)
+        self._listeners = Listeners(self._certificate)
         self._watch = system.FileWatch(config.path)
         self._asked_to_stop: asyncio.Queue[str] = asyncio.Queue()
         self._ticker = system.Ticker(tick, self._front.tick, self._every_second)
@@ -130,7 +133,7 @@ class Service:
         """Stop as on SIGTERM."""
         self._asked_to_stop.put_nowait("drain")
 
-    def reload(self) -> Changes:
+    def reload(self) -> Mapping[str, list[str]]:
         """Read the config file again and apply it without dropping a socket.
 
         Raises:
@@ -147,10 +150,15 @@ class Service:
             if host.hooks:
                 command_for(host, config.interpreters)  # raises before anything is changed
         access = self._make_access(config)
+        certificate = _certificate(config)
+        if certificate is not None and self._certificate is not None:
+            self._certificate.replace(certificate)
         self._apply(config, access, changes)
         self._loaded = loaded
-        log.info("reloaded", extra={name: ",".join(v) for name, v in changes.as_dict().items() if v})
-        return changes
+        facts = changes.as_dict()
+        shown = {name: ",".join(names) for name, names in facts.items() if names}
+        log.info("reloaded", extra=shown)
+        return facts
 
     def _apply(self, config: Config, access: Access, changes: Changes) -> None:
         """Put a checked configuration to work; nothing here may fail half-way."""
@@ -183,7 +191,8 @@ class Service:
         try:
             self.reload()
         except PhlowsError as error:
-            log.error("reload refused, nothing was changed: %s", error, extra={"cause": why})
+            # The sentence is for the person who wrote the file: no traceback.
+            log.warning("reload refused, nothing was changed: %s", error, extra={"cause": why})
 
     # Parts of the start
 
@@ -232,6 +241,13 @@ class Service:
         self.broker.drops.report()
         if not self.broker.is_draining and self._watch.has_changed():
             self._reload_quietly("the file was changed")
+
+
+def _certificate(config: Config) -> Certificate | None:
+    server = config.server
+    if not server.tls_cert:
+        return None
+    return Certificate(Path(server.tls_cert), Path(server.tls_key))
 
 
 def _keep_fixed(running: Config, loaded: Config) -> Config:

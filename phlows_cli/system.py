@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import resource
 from typing import TYPE_CHECKING, Final
 
@@ -97,7 +96,7 @@ class FileWatch:
         if self._path is None:
             return None
         try:
-            found = os.stat(self._path)
+            found = self._path.stat()
         except OSError:
             return None
         return found.st_ino, found.st_mtime_ns, found.st_size

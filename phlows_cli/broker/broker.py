@@ -35,7 +35,13 @@ RuntimeFor: TypeAlias = "Callable[[Application], Runtime | None]"
 
 RETRY_AFTER: Final = (("Retry-After", "5"),)
 CLOSE_SLICE: Final = 100
-"""Sockets closed a loop turn when all are closed, so that the rest is served too."""
+"""Sockets closed at a time when all are closed..."""
+
+CLOSE_PAUSE: Final = 0.01
+"""...with so many seconds between, so that they do not all come back at once."""
+
+HURRIED: Final = 2.0
+"""Seconds that close hooks get when a second signal came."""
 
 
 class Broker:
@@ -117,6 +123,11 @@ class Broker:
     async def _see_off(self, runtime: Runtime) -> None:
         await runtime.retire()
         self._runtimes.discard(runtime)
+
+    def apply_limits(self, limits: Limits) -> None:
+        """Hold to other limits: what is counted or timed from now on."""
+        self.limits = limits
+        self._auth_deadlines.seconds = limits.auth_timeout
 
     # Connections
 
@@ -277,32 +288,51 @@ class Broker:
 
     # The end
 
-    async def drain(self, seconds: float) -> int:
+    async def drain(self, seconds: float, hurry: asyncio.Event | None = None) -> int:
         """Let waiting events run, close every socket, run the close hooks.
 
         Args:
             seconds: for all of it; waiting events get half.
+            hurry: once it is set, waiting events are dropped at once and
+                close hooks get HURRIED seconds.
 
         Returns:
-            How many hooks still ran at the end and were cut.
+            How many sockets' hooks were not done at the end, and are cut.
         """
         self.is_draining = True
+        hurry = hurry or asyncio.Event()
         deadline = self.clock() + seconds
         for session in self._sessions():
             session.peer.pause_reading()
-        await self.tasks.settle(seconds / 2)
-        for number, session in enumerate(self._sessions(), 1):
-            session.end(CloseCode.DRAIN, "the broker is restarting")
-            if number % CLOSE_SLICE == 0:
-                await asyncio.sleep(0)
-        left = await self.tasks.settle(max(0.0, deadline - self.clock()))
+        await self._settle(seconds / 2, hurry)
+        await self._close_all()
+        left = await self._settle(max(0.0, deadline - self.clock()), hurry)
+        if left and hurry.is_set():
+            left = await self.tasks.settle(min(HURRIED, max(0.0, deadline - self.clock())))
         if left:
             log.error("hooks were cut at the end of drain_timeout", extra={"count": left})
         return left
 
+    async def _settle(self, seconds: float, hurry: asyncio.Event) -> int:
+        """Wait for what runs, unless someone is in a hurry."""
+        waits = {
+            asyncio.ensure_future(self.tasks.settle(seconds)),
+            asyncio.ensure_future(hurry.wait()),
+        }
+        _, others = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for other in others:
+            other.cancel()
+        return len(self.tasks)
+
+    async def _close_all(self) -> None:
+        for number, session in enumerate(self._sessions(), 1):
+            session.end(CloseCode.DRAIN, "the broker is restarting")
+            if number % CLOSE_SLICE == 0:
+                await asyncio.sleep(CLOSE_PAUSE)
+
     async def stop(self) -> None:
         """End what still runs, process groups included."""
-        for runtime in self._runtimes:
+        for runtime in list(self._runtimes):
             await runtime.stop()
         await self.tasks.stop()
         self.drops.report()

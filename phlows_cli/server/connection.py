@@ -15,6 +15,7 @@ from phlows_cli.wire.request import RequestReader
 from phlows_cli.wire.response import error_response
 
 if TYPE_CHECKING:
+    from phlows_cli.server.access import Caller
     from phlows_cli.server.front import Front
     from phlows_cli.wire.request import Request
 
@@ -43,7 +44,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected."""
         self._transport = cast("asyncio.Transport", transport)
-        self._caller = self._front.access.caller(_peer_address(self._transport))
+        self._address = _peer_address(self._transport)
+        self._is_tls = transport.get_extra_info("sslcontext") is not None
         if self._front.is_full:
             self._front.broker.drops.count("connection over the limit of descriptors")
             self.abort()
@@ -113,6 +115,11 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
     # Requests
+
+    @property
+    def _caller(self) -> Caller:
+        """Who calls, by the rules of now: a reload may have changed them."""
+        return self._front.access.caller(self._address)
 
     def _serve(self) -> None:
         """Answer what can be answered now, in one write."""
@@ -189,7 +196,7 @@ class Connection(asyncio.Protocol):
     def _upgrade(self, request: Request) -> None:
         self._front.await_nothing(self)
         try:
-            admission = admit(self._front, request, self._caller)
+            admission = admit(self._front, request, self._caller, is_tls=self._is_tls)
         except RequestError as error:
             self._end(error_response(error.status, str(error), error.headers))
             return

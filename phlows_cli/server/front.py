@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from phlows_cli.server.bridge import Bridge
     from phlows_cli.server.channel import Channel
     from phlows_cli.server.connection import Connection
+    from phlows_cli.server.gate import Gate
 
 UNFINISHED_HEADS: Final = 1024
 """Connections that have not sent a whole request; one more and the oldest is cut."""
@@ -49,6 +50,7 @@ class Front:
         self.flusher = Flusher(limits.send_buffer, limits.send_total)
         self.connections: set[Connection] = set()
         self.channels: set[Channel] = set()
+        self.gates: list[Gate] = []
         self._is_empty = asyncio.Event()
         self._is_empty.set()
         self._keepalive = Keepalive(server.ping_interval, tick)
@@ -56,6 +58,18 @@ class Front:
         self._idle: Deadlines[Connection] = Deadlines(IDLE_TIMEOUT)
         self._ending: Deadlines[Connection] = Deadlines(server.close_timeout)
         self._closing: Deadlines[Channel] = Deadlines(server.close_timeout)
+
+    def apply(self, config: Config, access: Access, tick: float) -> None:
+        """Use another configuration for what comes from now on."""
+        server, limits = config.server, config.limits
+        self.config = config
+        self.access = access
+        self.flusher.resize(limits.send_buffer, limits.send_total)
+        self._heads.seconds = limits.handshake_timeout
+        self._ending.seconds = self._closing.seconds = server.close_timeout
+        self._keepalive = Keepalive(server.ping_interval, tick)
+        for channel in self.channels:
+            self._keepalive.add(channel)
 
     @property
     def is_full(self) -> bool:
@@ -137,6 +151,8 @@ class Front:
                 connection.abort()
         for channel in self._closing.expired(now):
             channel.abort()
+        for gate in self.gates:
+            gate.tick()
         self._keepalive.tick()
         self.broker.sweep()
 

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from phlows_cli.errors import ListenError
 from phlows_cli.server.connection import Connection
+from phlows_cli.server.gate import Gate
 
 if TYPE_CHECKING:
     from phlows_cli.server.front import Front
+    from phlows_cli.server.tls import Certificate
 
 BACKLOG: Final = 4096
 """Connections that may wait to be accepted; the kernel caps it at somaxconn."""
@@ -27,10 +29,16 @@ UNIX_PREFIX: Final = "unix:"
 
 
 class Listeners:
-    """The listening sockets of a broker."""
+    """The listening sockets of a broker.
 
-    def __init__(self) -> None:
-        self._servers: list[asyncio.Server] = []
+    Args:
+        certificate: for every TCP address; None: plain HTTP.
+    """
+
+    def __init__(self, certificate: Certificate | None = None) -> None:
+        self._certificate = certificate
+        self._bound: list[socket.socket] = []
+        self._accepting: list[asyncio.Server | Gate] = []
         self._paths: list[tuple[Path, int]] = []
         self.addresses: list[str] = []
 
@@ -40,46 +48,57 @@ class Listeners:
         Raises:
             ListenError: one of them cannot be bound; none is then.
         """
-        loop = asyncio.get_running_loop()
         server = front.config.server
         try:
-            bound = [sock for where in server.listen for sock in self._bind(where, server.port)]
+            for where in server.listen:
+                self._bind(where, server.port)
         except ListenError:
             await self.close()
             raise
-        for sock in bound:
-            if sock.family == socket.AF_UNIX:
-                accepting = await loop.create_unix_server(
-                    lambda: Connection(front), sock=sock, backlog=BACKLOG
-                )
-            else:
-                accepting = await loop.create_server(
-                    lambda: Connection(front), sock=sock, backlog=BACKLOG
-                )
-            self._servers.append(accepting)
+        for sock in self._bound:
+            self._accepting.append(await self._accept(front, sock))
+        self._bound = []
 
     async def close(self) -> None:
         """Accept no more; remove unix sockets that are still ours."""
-        for server in self._servers:
-            server.close()
+        for accepting in self._accepting:
+            accepting.close()
+        for sock in self._bound:
+            sock.close()
         for path, inode in self._paths:
             if path.exists() and path.stat().st_ino == inode:
                 path.unlink()
-        self._servers, self._paths = [], []
+        self._accepting, self._bound, self._paths = [], [], []
 
-    def _bind(self, where: str, port: int) -> list[socket.socket]:
+    async def _accept(self, front: Front, sock: socket.socket) -> asyncio.Server | Gate:
+        loop = asyncio.get_running_loop()
+
+        def connection() -> Connection:
+            return Connection(front)
+
+        if sock.family == socket.AF_UNIX:
+            return await loop.create_unix_server(connection, sock=sock, backlog=BACKLOG)
+        if self._certificate is None:
+            return await loop.create_server(connection, sock=sock, backlog=BACKLOG)
+        sock.listen(BACKLOG)
+        return Gate(front, self._certificate, sock)
+
+    def _bind(self, where: str, port: int) -> None:
         if where.startswith(UNIX_PREFIX):
-            return [self._bind_unix(Path(where.removeprefix(UNIX_PREFIX)))]
+            self._bind_unix(Path(where.removeprefix(UNIX_PREFIX)))
+            return
         try:
             found = socket.getaddrinfo(
                 where, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )
         except OSError as error:
             raise ListenError(f"server.listen {where!r}: {error.strerror}") from error
-        return [self._bind_tcp(family, address) for family, _, _, _, address in found]
+        for family, _, _, _, address in found:
+            self._bind_tcp(family, address)
 
-    def _bind_tcp(self, family: int, address: tuple[Any, ...]) -> socket.socket:
+    def _bind_tcp(self, family: int, address: tuple[Any, ...]) -> None:
         sock = socket.socket(family, socket.SOCK_STREAM)
+        self._bound.append(sock)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -88,26 +107,24 @@ class Listeners:
         try:
             sock.bind(address)
         except OSError as error:
-            sock.close()
             raise ListenError(_cannot_listen(f"{address[0]} port {address[1]}", error)) from error
-        self.addresses.append(_url(family, *sock.getsockname()[:2]))
-        return sock
+        scheme = "http" if self._certificate is None else "https"
+        self.addresses.append(_url(scheme, family, *sock.getsockname()[:2]))
 
-    def _bind_unix(self, path: Path) -> socket.socket:
+    def _bind_unix(self, path: Path) -> None:
         _remove_stale(path)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._bound.append(sock)
         # The mode is set by the umask while binding: no moment of wider access.
         before = os.umask(0o777 & ~UNIX_MODE)
         try:
             sock.bind(str(path))
         except OSError as error:
-            sock.close()
             raise ListenError(_cannot_listen(f"unix:{path}", error)) from error
         finally:
             os.umask(before)
         self._paths.append((path, path.stat().st_ino))
         self.addresses.append(f"unix:{path}")
-        return sock
 
 
 def _remove_stale(path: Path) -> None:
@@ -141,6 +158,6 @@ def _cannot_listen(where: str, error: OSError) -> str:
     return f"{where} {hints.get(error.errno or 0, f'cannot be bound: {error.strerror}')}"
 
 
-def _url(family: int, host: str, port: int) -> str:
+def _url(scheme: str, family: int, host: str, port: int) -> str:
     shown = f"[{host}]" if family == socket.AF_INET6 else host
-    return f"http://{shown}:{port}"
+    return f"{scheme}://{shown}:{port}"
