@@ -12,6 +12,7 @@ from pathlib import Path
 from time import perf_counter, process_time
 
 from benchmarks.tools import PEERS
+from phlows_cli import __version__
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -43,7 +44,8 @@ def description() -> dict[str, str]:
         "cores": str(len(os.sched_getaffinity(0))),
         "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
-        **{name: _distribution(name) for name in ("phlows", "uvloop", "websockets", "httptools")},
+        "phlows": __version__,
+        **{name: _distribution(name) for name in ("uvloop", "websockets", "httptools")},
         "node": _node(),
         "ws": _ws(),
     }

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from ipaddress import ip_network
 from pathlib import Path
 from types import MappingProxyType
 
 from phlows_cli.broker.broker import Broker
 from phlows_cli.config import Bridge, Config, Interpreters, Limits, Server
-from phlows_cli.model import Host
+from phlows_cli.model import HOOK_NAMES, Host
+from phlows_cli.server.access import Access
+from phlows_cli.server.bridge import Bridge as HttpBridge
+from phlows_cli.server.feed import Feed
 from phlows_cli.wire.request import Request
 from tests.fakes import FakeClock, FakePeer, ScriptedRuntime
 
@@ -119,3 +123,48 @@ class Stage:
         await self.settle()
         assert peer.closed is None
         return session, peer
+
+
+class Answer:
+    """An answer's bytes, taken apart."""
+
+    def __init__(self, answer):
+        head, _, self.body = answer.partition(b"\r\n\r\n")
+        first, *lines = head.decode().split("\r\n")
+        self.status = int(first.split()[1])
+        self.headers = {
+            name.lower(): value for name, _, value in (line.partition(": ") for line in lines)
+        }
+        assert int(self.headers["content-length"]) == len(self.body)
+
+    @property
+    def json(self):
+        assert self.headers["content-type"] == "application/json"
+        return json.loads(self.body)
+
+    @property
+    def message(self):
+        assert set(self.json) == {"status", "message"}
+        assert self.json["status"] == "error"
+        return self.json["message"]
+
+
+class BridgeScene:
+    """A bridge over a stage's broker."""
+
+    def __init__(self, pages=(), **stage):
+        self.stage = Stage(automatic=HOOK_NAMES, **stage)
+        self.broker = self.stage.broker
+        access = Access(make_server(), make_bridge(), KEY)
+        self.bridge = HttpBridge(self.broker, access, dict(pages))
+        self.caller = access.caller("127.0.0.1")
+
+    def ask(self, target, method="GET", body=b"", headers=(), **changes):
+        request = make_request(target, method, body, headers, **changes)
+        answer = self.bridge.answer(request, self.caller)
+        return answer if isinstance(answer, Feed) else Answer(answer)
+
+    def post(self, body, headers=(), target="/message"):
+        """Post JSON text, or a value as JSON."""
+        text = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return self.ask(target, "POST", text, headers)

@@ -165,7 +165,7 @@ class BrokerClient:
         if status >= 500:
             return PhlowsError(message)
         if status == 401 and not self._key:
-            message += " (no key was sent: set PHLOWS_KEY, or be a user who can read the key file)"
+            message += "; none was found: set PHLOWS_KEY, or be a user who can read the key file"
         return RefusedError(message)
 
 

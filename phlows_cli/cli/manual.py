@@ -56,7 +56,8 @@ def _description(blocks: Iterable[Block]) -> Iterator[str]:
 
 
 def _verbatim(text: str) -> Iterator[str]:
-    yield from (".RS 4", ".nf", *map(_text, text.split("\n")), ".fi", ".RE")
+    lines = (_line(_text(line)) for line in text.split("\n"))
+    yield from (".RS 4", ".nf", *lines, ".fi", ".RE")
 
 
 def _commands(page: Page, pages: Sequence[Page]) -> Iterator[str]:
@@ -84,13 +85,18 @@ def _marked(text: str) -> str:
     """Escape a text and set what stands between backquotes in bold."""
     plain, *rest = text.split("`")
     if len(rest) % 2:
-        return _text(text)
+        return _line(_text(text))
     pairs = zip(rest[::2], rest[1::2], strict=True)
-    return _text(plain) + "".join(f"\\fB{_text(code)}\\fR{_text(after)}" for code, after in pairs)
+    bold = (f"\\fB{_text(code)}\\fR{_text(after)}" for code, after in pairs)
+    return _line(_text(plain) + "".join(bold))
 
 
 def _text(text: str) -> str:
-    """Escape what roff would read as its own."""
+    """Escape what roff would read as its own within a line."""
     escaped = text.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq")
-    escaped = escaped.replace("^", "\\(ha").replace("~", "\\(ti").replace("`", "\\(ga")
+    return escaped.replace("^", "\\(ha").replace("~", "\\(ti").replace("`", "\\(ga")
+
+
+def _line(escaped: str) -> str:
+    """Keep a line from being read as a request."""
     return f"\\&{escaped}" if escaped.startswith(".") else escaped

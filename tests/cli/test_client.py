@@ -79,7 +79,7 @@ def test_a_refusal_carries_the_brokers_words(recorder, status):
 
 def test_a_missing_key_is_explained_but_a_wrong_one_is_the_brokers_to_explain(recorder):
     recorder.answers["/events"] = (401, refusal("this route needs the key"))
-    with pytest.raises(RefusedError, match=r"needs the key \(no key was sent: set PHLOWS_KEY"):
+    with pytest.raises(RefusedError, match=r"needs the key; none was found: set PHLOWS_KEY"):
         BrokerClient(recorder.url).get("/events")
     with pytest.raises(RefusedError, match=r"needs the key$"):
         BrokerClient(recorder.url, "k").get("/events")
