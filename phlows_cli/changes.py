@@ -39,8 +39,8 @@ def changes_between(old: Config, new: Config) -> Changes:
         added=tuple(sorted(new.hosts.keys() - old.hosts.keys())),
         removed=tuple(sorted(old.hosts.keys() - new.hosts.keys())),
         changed=_changed_hosts(old, new),
-        settings=tuple(name for name in settings if name not in FIXED.values()),
-        needs_restart=tuple(name for name in settings if name in FIXED.values()),
+        settings=tuple(name for name in settings if not _is_fixed(name, old, new)),
+        needs_restart=tuple(name for name in settings if _is_fixed(name, old, new)),
     )
 
 
@@ -60,3 +60,10 @@ def _settings(old: Config, new: Config) -> list[str]:
                 name = f"{section}.{field.name}"
                 changed.append(FIXED.get(field.name, name) if section == "server" else name)
     return changed
+
+
+def _is_fixed(name: str, old: Config, new: Config) -> bool:
+    """Whether only a restart changes a setting: TLS can be renewed, not begun."""
+    if name.startswith("server.tls_"):
+        return bool(old.server.tls_cert) != bool(new.server.tls_cert)
+    return name in FIXED.values()

@@ -24,6 +24,7 @@ from phlows_cli.server.bridge import Bridge
 from phlows_cli.server.front import Front
 from phlows_cli.server.key import load_key
 from phlows_cli.server.listener import Listeners
+from phlows_cli.server.metrics import Metrics
 from phlows_cli.server.tls import Certificate
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ class Service:
         self._slots = Slots(config.limits.concurrency)
         self._access = self._make_access(self.config)
         self.broker = Broker(self.config.limits)
+        self._metrics = Metrics(self.broker, lambda: self._ticker.lag)
+        self.broker.on_hook = self._metrics.observe
         self._bridge = Bridge(self.broker, self._access, routes, self)
         tick = _tick_interval(self.config)
         self._front = Front(self.config, self.broker, self._bridge, self._access, tick)
@@ -133,6 +136,10 @@ class Service:
         """Stop as on SIGTERM."""
         self._asked_to_stop.put_nowait("drain")
 
+    def metrics(self) -> bytes:
+        """What Prometheus reads."""
+        return self._metrics.render()
+
     def reload(self) -> Mapping[str, list[str]]:
         """Read the config file again and apply it without dropping a socket.
 
@@ -142,7 +149,7 @@ class Service:
         """
         if self.broker.is_draining:
             raise RequestError("the broker is stopping", 503)
-        self._watch.has_changed()
+        self._watch.accept()
         loaded = load_config(self._loaded.path)
         changes = changes_between(self._loaded, loaded)
         config = self._resolved(_keep_fixed(self.config, loaded))
@@ -154,7 +161,7 @@ class Service:
         if certificate is not None and self._certificate is not None:
             self._certificate.replace(certificate)
         self._apply(config, access, changes)
-        self._loaded = loaded
+        self._loaded = _keep_fixed(self._loaded, loaded)
         facts = changes.as_dict()
         shown = {name: ",".join(names) for name, names in facts.items() if names}
         log.info("reloaded", extra=shown)

@@ -77,20 +77,28 @@ class Ticker:
 
 
 class FileWatch:
-    """Tells when a file was changed or replaced.
+    """Tells when a file was changed or replaced, and is at rest again.
 
-    A look is one stat, and editors and deployments replace files by renaming:
-    no watch on an inode would see that.
+    A look is one stat: editors and deployments replace files by renaming, and
+    no watch on an inode would see that. A file that changed since the last
+    look is still being written: half of it may be valid, with hosts missing.
     """
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._seen = self._look()
+        self.accept()
+
+    def accept(self) -> None:
+        """Take the file as it is now for known."""
+        self._known = self._last = self._look()
 
     def has_changed(self) -> bool:
-        """Whether the file differs from what it was at the last look."""
-        before, self._seen = self._seen, self._look()
-        return self._seen is not None and self._seen != before
+        """Whether the file is another than the known one; it is known then."""
+        before, self._last = self._last, self._look()
+        if self._last is None or self._last != before or self._last == self._known:
+            return False
+        self._known = self._last
+        return True
 
     def _look(self) -> tuple[int, int, int] | None:
         if self._path is None:

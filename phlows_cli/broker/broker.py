@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from secrets import token_hex
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -44,6 +44,16 @@ HURRIED: Final = 2.0
 """Seconds that close hooks get when a second signal came."""
 
 
+@dataclass(slots=True)
+class Counts:
+    """What went through the broker since it started."""
+
+    connects: int = 0
+    messages: int = 0
+    casts: int = 0
+    deliveries: int = 0
+
+
 class Broker:
     """Many hosts, their sockets and their apps.
 
@@ -60,6 +70,8 @@ class Broker:
         self.drops = Drops()
         self.tasks = Tasks()
         self.apps: dict[str, Application] = {}
+        self.counts = Counts()
+        self.on_hook: Callable[[Hook, HookResult], None] | None = None
         self.is_draining = False
         self.connected = 0
         self._arriving = 0
@@ -109,11 +121,15 @@ class Broker:
             raise RequestError("the broker is stopping", 503, RETRY_AFTER)
 
     def _application(self, host: Host, runtime_for: RuntimeFor) -> Application:
-        app = Application(host, None, self.drops, self.events)
+        app = Application(host, None, self.drops, self.events, self._observe)
         app.runtime = runtime_for(app)
         if app.runtime is not None:
             self._runtimes.add(app.runtime)
         return app
+
+    def _observe(self, hook: Hook, result: HookResult) -> None:
+        if self.on_hook is not None:
+            self.on_hook(hook, result)
 
     def _retire(self, runtime: Runtime | None) -> None:
         """End a runtime once the hooks that it was given are done."""
@@ -175,6 +191,7 @@ class Broker:
         """
         session = Session(self, app, socket, claim, peer)
         self.connected += 1
+        self.counts.connects += 1
         app.sessions += 1
         self.hub.accept(app.host.name, session)
         if self.events.is_watched:
@@ -204,6 +221,7 @@ class Broker:
 
     def on_receive(self, session: Session, size: int) -> None:
         """A message came in; the first one answers the auth deadline."""
+        self.counts.messages += 1
         if session.phase < Phase.OPEN:
             self._auth_deadlines.discard(session)
         if self.events.is_watched:
@@ -240,6 +258,8 @@ class Broker:
         for member in members:
             if member.deliver(frame):
                 sent += 1
+        self.counts.casts += 1
+        self.counts.deliveries += sent
         receipt = Receipt(cast.host, sent, len(members) - sent, self._hold(cast, frame))
         if self.events.is_watched:
             self._tell_cast(cast, receipt)

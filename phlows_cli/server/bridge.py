@@ -28,6 +28,8 @@ Handler = Callable[["Bridge", "Request"], Answer]
 Page = tuple[str, bytes]
 """A content type and a body."""
 
+METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
 CLOSE_REASON_BYTES: Final = 123
 """What a close frame has room for. Source: RFC 6455, section 5.5."""
 
@@ -76,6 +78,9 @@ class Control(Protocol):
 
     def drain(self) -> None:
         """Stop, in order, as on SIGTERM."""
+
+    def metrics(self) -> bytes:
+        """The metrics in Prometheus' text format."""
 
 
 class Bridge:
@@ -175,6 +180,10 @@ class Bridge:
             filters["host"] = normalise_host(filters["host"])
         return Feed(self._broker.events, filters)
 
+    def metrics(self, request: Request) -> Answer:
+        """GET /metrics."""
+        return text_response(self._control.metrics(), METRICS_TYPE, keep_alive=request.keep_alive)
+
     def reload(self, request: Request) -> Answer:
         """POST /reload: read phlows.toml again."""
         try:
@@ -186,7 +195,7 @@ class Bridge:
     def drain(self, request: Request) -> Answer:
         """POST /drain: stop, as on SIGTERM."""
         self._control.drain()
-        return json_response({"status": "ok"}, 202, keep_alive=request.keep_alive)
+        return json_response({"status": "ok"}, keep_alive=request.keep_alive)
 
     def _host_of(self, named: str, request: Request) -> str:
         """The host that a body names, else the header X-Phlo-Host.
@@ -207,6 +216,7 @@ ROUTES: Final[Mapping[str, Route]] = {
     "/presence": Route("GET", Bridge.presence),
     "/events": Route("GET", Bridge.events),
     "/disconnect": Route("POST", Bridge.disconnect, takes_body=True),
+    "/metrics": Route("GET", Bridge.metrics),
     "/reload": Route("POST", Bridge.reload),
     "/drain": Route("POST", Bridge.drain),
 }
