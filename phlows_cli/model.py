@@ -77,7 +77,7 @@ def normalise_host(text: str) -> str:
 
 def token_hash(token: str) -> str:
     """The token as it may be shown: 64 hex characters of its sha256."""
-    return sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+    return sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,10 +62,11 @@ def ws_count(ws_host: str | None = None, ws_port: int | str | None = None) -> in
     health = _answer("ws_count", "GET /health", ws_port)
     if health is None:
         return None
-    if host not in health["hosts"] and host not in health["configured"]:
+    counts = health["hosts"].get(host)
+    if counts is None:
         sys.stderr.write(f"ws_count: unknown host {host!r}\n")
         return None
-    return int(health["hosts"].get(host, {}).get("sockets", 0))
+    return int(counts["sockets"])
 
 
 def ws_presence(

@@ -121,8 +121,16 @@ def _sentence(message: str) -> str:
 
 
 @click.group(
-    "phlows", cls=Program, help=HELP, short_help="A realtime broker for PHP and Python apps."
+    "phlows",
+    cls=Program,
+    help=HELP,
+    short_help="A realtime broker for PHP and Python apps.",
+    invoke_without_command=True,
 )
 @click.version_option(__version__, message="phlows %(version)s", help="Show the version.")
-def cli() -> None:
-    """Hold the options that stand before a command."""
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Show the help where no command was typed."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help(), err=True)
+        ctx.exit(click.UsageError.exit_code)

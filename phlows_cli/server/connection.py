@@ -35,6 +35,7 @@ class Connection(asyncio.Protocol):
         self._failure: RequestError | None = None
         self._feed: Feed | None = None
         self._early: bytearray | None = None
+        self._has_eof = False
         self._is_stalled = False
         self._is_ending = False
         self._is_lost = False
@@ -63,17 +64,13 @@ class Connection(asyncio.Protocol):
             self._reader.receive_data(data)
         except RequestError as error:
             self._failure = error
-        if interim := self._reader.data_to_send():
-            self._transport.write(interim)
         self._requests.extend(self._reader.requests_received())
         self._serve()
 
     def eof_received(self) -> bool:
         """The client sends no more: requests that are whole are still answered."""
-        if self._early is not None or self._feed is not None or not self._requests:
-            return False
-        self._failure = self._failure or RequestError("the connection ended within a request")
-        return True
+        self._has_eof = bool(self._requests)
+        return self._has_eof
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Nothing can be sent any more."""
@@ -88,10 +85,13 @@ class Connection(asyncio.Protocol):
         self._is_stalled = True
         if self._feed is not None:
             self._feed.stall()
+        else:
+            self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """The client has read its answers."""
         self._is_stalled = False
+        self._transport.resume_reading()
         if self._feed is not None:
             self._feed.unstall()
         else:
@@ -153,21 +153,33 @@ class Connection(asyncio.Protocol):
         return self._front.bridge.answer(request, self._caller)
 
     def _after_answers(self) -> None:
-        if self._is_stalled or self._is_ending:
-            self._front.await_nothing(self)
+        if self._is_ending:
+            return
+        if self._is_stalled:
+            self._front.await_request(self)  # or rather, that it reads its answers
         elif self._failure is not None:
             failure = self._failure
             self._end(error_response(failure.status, str(failure), failure.headers))
+        elif self._has_eof:
+            self._transport.close()
         elif self._reader.is_idle:
             self._front.await_request(self)
         else:
+            self._write_interim()
             self._front.await_head(self)
+
+    def _write_interim(self) -> None:
+        """Ask for the body that a client holds back until then."""
+        if interim := self._reader.data_to_send():
+            self._transport.write(interim)
 
     def _stream(self, feed: Feed) -> None:
         self._feed = feed
         self._requests.clear()
         self._front.await_nothing(self)
         feed.start(self._transport)
+        if self._is_stalled:
+            feed.stall()
 
     def _write(self, answers: list[bytes]) -> None:
         if answers and not self._is_lost:
@@ -209,11 +221,19 @@ class Connection(asyncio.Protocol):
 
     async def _authenticate(self, admission: Admission, socket: str) -> None:
         """Ask the app first; a client that left meanwhile leaves no trace."""
-        result = await self._front.broker.authenticate(admission.app, admission.claim, socket)
+        broker = self._front.broker
+        result = await broker.authenticate(admission.app, admission.claim, socket)
         if self._is_lost:
             return
+<<<<<<< HEAD
         if result.is_accepted and result.started:
             self._open_if_served(admission, socket)
+=======
+        if broker.is_draining:  # a socket opened now would be missed by the drain
+            self._end(error_response(503, "the broker is stopping", RETRY_AFTER))
+        elif result.is_accepted and result.started:
+            self._open(admission, socket)
+>>>>>>> main
         elif result.outcome in (Outcome.OVERLOADED, Outcome.TIMEOUT):
             message = "auth could not be asked in time, come back later"
             self._end(error_response(503, message, RETRY_AFTER))
@@ -243,9 +263,8 @@ class Connection(asyncio.Protocol):
             channel.stall()
         channel.send(admission.response)
         session.start()
+        transport.resume_reading()
         if early:
-            if len(early) >= EARLY_BYTES:
-                transport.resume_reading()
             channel.data_received(bytes(early))
 
     def _hold_early(self, data: bytes) -> None:
@@ -259,6 +278,8 @@ class Connection(asyncio.Protocol):
 
 
 def _peer_address(transport: asyncio.Transport) -> str:
-    """The direct peer: an IP address, or "unix"."""
+    """The direct peer: an IP address, "unix", or "" when it has gone already."""
     peer = transport.get_extra_info("peername")
+    if peer is None:
+        return ""
     return str(peer[0]) if isinstance(peer, tuple) else "unix"

@@ -15,6 +15,9 @@ from phlows_cli.server.connection import Connection
 from phlows_cli.server.gate import Gate
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from phlows_cli.config import Server
     from phlows_cli.server.front import Front
     from phlows_cli.server.tls import Certificate
 
@@ -30,6 +33,7 @@ UNIX_PREFIX: Final = "unix:"
 
 class Listeners:
     """The listening sockets of a broker.
+<<<<<<< HEAD
 
     Args:
         certificate: for every TCP address; None: plain HTTP.
@@ -39,22 +43,40 @@ class Listeners:
         self._certificate = certificate
         self._bound: list[socket.socket] = []
         self._accepting: list[asyncio.Server | Gate] = []
+=======
+
+    `port` is that of the first TCP address, once it is bound: with
+    server.port 0 the system has chosen it.
+    """
+
+    def __init__(self) -> None:
+        self._bound: list[socket.socket] = []
+        self._servers: list[asyncio.Server] = []
+>>>>>>> main
         self._paths: list[tuple[Path, int]] = []
         self.addresses: list[str] = []
+        self.port = 0
 
-    async def open(self, front: Front) -> None:
-        """Listen at every address of the configuration.
+    def bind(self, server: Server) -> None:
+        """Take every address of the configuration; `open` accepts there.
 
         Raises:
             ListenError: one of them cannot be bound; none is then.
         """
+<<<<<<< HEAD
         server = front.config.server
         try:
             for where in server.listen:
                 self._bind(where, server.port)
+=======
+        try:
+            for where in server.listen:
+                self._bound.extend(self._bind(where, server.port))
+>>>>>>> main
         except ListenError:
-            await self.close()
+            self._release()
             raise
+<<<<<<< HEAD
         for sock in self._bound:
             self._accepting.append(await self._accept(front, sock))
         self._bound = []
@@ -63,11 +85,46 @@ class Listeners:
         """Accept no more; remove unix sockets that are still ours."""
         for accepting in self._accepting:
             accepting.close()
+=======
+        tcp = (sock for sock in self._bound if sock.family != socket.AF_UNIX)
+        self.port = next((sock.getsockname()[1] for sock in tcp), 0)
+
+    async def open(self, front: Front) -> None:
+        """Accept at what was bound; bind now what was not.
+
+        Raises:
+            ListenError: as `bind`.
+        """
+        if not self._bound:
+            self.bind(front.config.server)
+        loop = asyncio.get_running_loop()
+        while self._bound:
+            sock = self._bound.pop(0)
+            if sock.family == socket.AF_UNIX:
+                accepting = await loop.create_unix_server(
+                    lambda: Connection(front), sock=sock, backlog=BACKLOG
+                )
+            else:
+                accepting = await loop.create_server(
+                    lambda: Connection(front), sock=sock, backlog=BACKLOG
+                )
+            self._servers.append(accepting)
+
+    async def close(self) -> None:
+        """Accept no more; remove unix sockets that are still ours."""
+        for server in self._servers:
+            server.close()
+        self._servers = []
+        self._release()
+
+    def _release(self) -> None:
+>>>>>>> main
         for sock in self._bound:
             sock.close()
         for path, inode in self._paths:
             if path.exists() and path.stat().st_ino == inode:
                 path.unlink()
+<<<<<<< HEAD
         self._accepting, self._bound, self._paths = [], [], []
 
     async def _accept(self, front: Front, sock: socket.socket) -> asyncio.Server | Gate:
@@ -86,6 +143,13 @@ class Listeners:
     def _bind(self, where: str, port: int) -> None:
         if where.startswith(UNIX_PREFIX):
             self._bind_unix(Path(where.removeprefix(UNIX_PREFIX)))
+=======
+        self._bound, self._paths = [], []
+
+    def _bind(self, where: str, port: int) -> Iterator[socket.socket]:
+        if where.startswith(UNIX_PREFIX):
+            yield self._bind_unix(Path(where.removeprefix(UNIX_PREFIX)))
+>>>>>>> main
             return
         try:
             found = socket.getaddrinfo(
@@ -94,7 +158,11 @@ class Listeners:
         except OSError as error:
             raise ListenError(f"server.listen {where!r}: {error.strerror}") from error
         for family, _, _, _, address in found:
+<<<<<<< HEAD
             self._bind_tcp(family, address)
+=======
+            yield self._bind_tcp(family, address)
+>>>>>>> main
 
     def _bind_tcp(self, family: int, address: tuple[Any, ...]) -> None:
         sock = socket.socket(family, socket.SOCK_STREAM)

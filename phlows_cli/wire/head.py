@@ -19,7 +19,7 @@ CHUNKED: Final = -1
 
 ALLOW: Final = (("allow", "GET, POST"),)
 
-_ABSOLUTE: Final = re.compile(r"(?:https?|wss?)://([^/?@]+)(.*)", re.IGNORECASE)
+_ABSOLUTE: Final = re.compile(r"(?:https?|wss?)://([^/?#@]+)([/?].*)?", re.IGNORECASE)
 _VERSION: Final = re.compile(rb" HTTP/(\d\.\d)$")
 _UPGRADE_LINE: Final = re.compile(rb"\r\nupgrade:[^\r]*", re.IGNORECASE)
 _NOT_A_HEAD: Final = re.compile(rb"\0|(?<!\r)\n")
@@ -109,7 +109,7 @@ def _split_absolute(target: str) -> tuple[str, str]:
     match = _ABSOLUTE.fullmatch(target)
     if match is None:
         raise RequestError(_NOT_A_TARGET)
-    rest = match[2]
+    rest = match[2] or ""
     return match[1], rest if rest.startswith("/") else f"/{rest}"
 
 
@@ -178,8 +178,13 @@ def without_upgrade(head: bytes) -> bytes:
     return _UPGRADE_LINE.sub(b"", head)
 
 
-def check_unfinished(head: bytes, head_limit: int) -> None:
+def check_unfinished(head: bytes, head_limit: int, checked: int = 0) -> None:
     """Refuse at once what can no longer become a head.
+
+    Args:
+        head: all of it that there is.
+        head_limit: bytes it may have.
+        checked: bytes of it that were passed before.
 
     Raises:
         RequestError: 414 when the first line alone is over the limit, 431
@@ -189,5 +194,5 @@ def check_unfinished(head: bytes, head_limit: int) -> None:
         if head.find(b"\r\n", 0, head_limit) < 0:
             raise RequestError(f"request line exceeds {head_limit} bytes", 414)
         raise RequestError(f"request head exceeds {head_limit} bytes", 431)
-    if _NOT_A_HEAD.search(head):
+    if _NOT_A_HEAD.search(head, checked):
         raise RequestError("malformed request: a bare line feed or NUL in its head")

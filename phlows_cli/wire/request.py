@@ -111,6 +111,7 @@ class RequestReader:
 
     __slots__ = (
         "_body_limit",
+        "_checked",
         "_collector",
         "_framing",
         "_head_limit",
@@ -138,6 +139,7 @@ class RequestReader:
         self._parser = HttpRequestParser(self._collector)
         self._state = _State.OPEN
         self._held = b""  # an unfinished head, a chunk's end, or early frames
+        self._checked = 0  # bytes of an unfinished head
         self._request: Request | None = None  # its body is not whole yet
         self._remaining = 0
         self._framing = 0
@@ -211,8 +213,10 @@ class RequestReader:
         if end == 3 or end - position > self._head_limit:
             self._held = data[position:]
             if self._held:
-                check_unfinished(self._held, self._head_limit)
+                check_unfinished(self._held, self._head_limit, self._checked)
+            self._checked = len(self._held)
             return len(data)
+        self._checked = 0
         self._begin(data[position:end])
         return end
 
@@ -301,6 +305,8 @@ class RequestReader:
             raise RequestError(
                 f"chunked body exceeds {self._body_limit} bytes (bridge.body_limit)", 413
             )
+        # What came in one piece with a body's bytes goes uncounted: it is held
+        # nowhere but in that piece.
         self._framing = 0 if collected.size > size else self._framing + len(piece)
         if self._framing > self._head_limit:
             raise RequestError(f"chunk framing or trailers exceed {self._head_limit} bytes", 431)

@@ -148,8 +148,10 @@ def test_a_url_of_another_kind_is_the_callers_mistake(broker):
 
 
 HEALTH = {
-    "hosts": {"h.example": {"tokens": 2, "sockets": 3, "perToken": {}}},
-    "configured": ["h.example", "quiet.example"],
+    "hosts": {
+        "h.example": {"tokens": 2, "sockets": 3, "perToken": {}},
+        "quiet.example": {"tokens": 0, "sockets": 0, "perToken": {}},
+    },
 }
 
 

@@ -101,6 +101,10 @@ def test_a_port_alone_is_a_broker_on_this_machine(serve):
     assert f"Host: 127.0.0.1:{port}".encode() in server.received
 
 
+def test_without_a_port_it_is_that_of_http():
+    assert module._address("http://example.com/") == ("example.com", ("example.com", 80))
+
+
 def test_a_path_after_the_port_is_ignored(serve):
     url, _ = serve(OK)
     assert exchange(f"{url}/", "GET /health") == (200, b"{}")

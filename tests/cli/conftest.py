@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
@@ -24,11 +25,18 @@ def _a_folder_of_its_own(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def phlows():
+def runner():
+    """click's runner, with stdout and stderr apart (before 8.2 it has to be asked)."""
+    can_mix = "mix_stderr" in inspect.signature(CliRunner).parameters
+    return CliRunner(mix_stderr=False) if can_mix else CliRunner()
+
+
+@pytest.fixture
+def phlows(runner):
     """Runs a command line in this process."""
 
     def run(*args, **settings):
-        return CliRunner().invoke(cli, list(args), catch_exceptions=False, **settings)
+        return runner.invoke(cli, list(args), catch_exceptions=False, **settings)
 
     return run
 

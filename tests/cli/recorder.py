@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,8 +83,22 @@ def stream(*chunks, then=None, is_whole=True):
     return answer
 
 
-class UnixServer(ThreadingMixIn, UnixStreamServer):
+class Quiet:
+    """A server to which a client that leaves early is no error."""
+
     daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+class TcpServer(Quiet, ThreadingHTTPServer):
+    pass
+
+
+class UnixServer(Quiet, ThreadingMixIn, UnixStreamServer):
+    pass
 
 
 def _handler_of(recorder_box):
@@ -104,7 +119,7 @@ def recording(unix_path=None):
     """Run a Recorder on a free port of the loopback, or on a unix socket."""
     box = []
     if unix_path is None:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(box))
+        server = TcpServer(("127.0.0.1", 0), _handler_of(box))
         url = f"http://127.0.0.1:{server.server_address[1]}"
     else:
         server = UnixServer(str(unix_path), _handler_of(box))

@@ -58,6 +58,11 @@ def test_nobody_listening_names_the_address_and_what_to_do():
     )
 
 
+def test_an_address_that_cannot_be_one_is_unreachable():
+    with pytest.raises(BrokerUnreachableError, match=r"answers at http://\[x \(InvalidURL\)"):
+        BrokerClient("http://[x").get("/health")
+
+
 def test_a_broker_that_does_not_answer_in_time_is_unreachable(monkeypatch):
     monkeypatch.setattr(client_module, "READ_TIMEOUT", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:

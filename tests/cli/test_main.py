@@ -6,7 +6,6 @@ import sys
 
 import click
 import pytest
-from click.testing import CliRunner
 
 import phlows_cli
 from phlows_cli.cli.lazy import help_width
@@ -50,7 +49,7 @@ def modules_of_help(program, environ):
 
 def test_help_imports_nothing_but_click_and_what_click_imports(environ):
     ours = modules_of_help(PHLOWS, environ) - modules_of_help(BARE_CLICK, environ)
-    assert ours == {
+    assert ours - {"__future__"} == {
         "phlows_cli",
         "phlows_cli.cli",
         "phlows_cli.cli.lazy",
@@ -62,7 +61,7 @@ def test_help_imports_nothing_but_click_and_what_click_imports(environ):
 def test_help_imports_nothing_heavy(environ):
     modules = modules_of_help(PHLOWS, environ)
     assert "click" in modules
-    assert not HEAVY & modules
+    assert not HEAVY & modules - modules_of_help(BARE_CLICK, environ)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
@@ -143,13 +142,13 @@ def failing():
         (TimedOutError("late"), 6),
     ],
 )
-def test_an_error_is_one_line_on_stderr_and_its_exit_code(failing, error, code):
-    result = CliRunner().invoke(failing(error), ["status"])
+def test_an_error_is_one_line_on_stderr_and_its_exit_code(runner, failing, error, code):
+    result = runner.invoke(failing(error), ["status"])
     assert (result.exit_code, result.stdout, result.stderr) == (code, "", f"error: {error}\n")
 
 
-def test_an_error_with_json_is_an_object_on_stderr(failing):
-    result = CliRunner().invoke(failing(RefusedError("no")), ["status", "--json"])
+def test_an_error_with_json_is_an_object_on_stderr(runner, failing):
+    result = runner.invoke(failing(RefusedError("no")), ["status", "--json"])
     assert (result.exit_code, result.stdout) == (4, "")
     assert json.loads(result.stderr) == {"status": "error", "message": "no"}
 
@@ -160,8 +159,8 @@ def test_a_usage_error_with_json_is_an_object_too(phlows):
     assert json.loads(result.stderr)["message"].startswith("no such option")
 
 
-def test_an_interrupt_is_130_without_a_traceback(failing):
-    result = CliRunner().invoke(failing(KeyboardInterrupt()), ["status"])
+def test_an_interrupt_is_130_without_a_traceback(runner, failing):
+    result = runner.invoke(failing(KeyboardInterrupt()), ["status"])
     assert result.exit_code == 130
     assert "Traceback" not in result.output
 
@@ -171,9 +170,9 @@ def test_errors_pass_through_to_a_caller_who_wants_them(failing):
         failing(RefusedError("no")).main(["status"], standalone_mode=False)
 
 
-def test_an_unexpected_exception_is_not_swallowed(failing):
+def test_an_unexpected_exception_is_not_swallowed(runner, failing):
     with pytest.raises(ZeroDivisionError):
-        CliRunner().invoke(failing(ZeroDivisionError()), ["status"], catch_exceptions=False)
+        runner.invoke(failing(ZeroDivisionError()), ["status"], catch_exceptions=False)
 
 
 def test_a_reader_who_leaves_is_no_news(environ):

@@ -8,11 +8,12 @@ import sys
 import click
 import pytest
 
+from phlows_cli.cli import reference
 from phlows_cli.cli.main import cli
 from phlows_cli.cli.manual import manual_page
 from phlows_cli.cli.markdown import commands_page
 from phlows_cli.cli.pages import Block, OptionLine, Page, pages_of
-from phlows_cli.cli.reference import ROOT, differences, generate, write
+from phlows_cli.cli.reference import ROOT, differences, generate, main, write
 
 FILES = generate()
 PAGES = pages_of(cli, "phlows")
@@ -41,6 +42,18 @@ def test_what_was_changed_is_missing_or_is_left_over_is_told_and_mended(tmp_path
     write(tmp_path, FILES)
     assert differences(tmp_path, FILES) == []
     assert (tmp_path / "docs" / "protocol.md").exists()
+
+
+def test_the_command_names_what_it_writes(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(reference, "ROOT", tmp_path)
+    assert main(["--check"]) == 1
+    told = capsys.readouterr()
+    assert told.out.split() == sorted(FILES)
+    assert told.err == "out of date: python -m phlows_cli.cli.reference\n"
+    assert not (tmp_path / "man").exists()
+    assert main([]) == 0
+    assert capsys.readouterr().out.split() == sorted(FILES)
+    assert main(["--check"]) == 0
 
 
 def all_commands(command, path, ctx=None):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,13 +18,15 @@ APPS = Path(__file__).parent.parent / "apps"
 FAULTS = APPS / "faults"
 URL = "http://127.0.0.1:3001"
 NAME = "app.example.com"
-PHP = "/usr/bin/php"
+PHP = shutil.which("php-zts") or shutil.which("php") or ""
+PIDFD_OPEN = os.pidfd_open
+"""Kept for the tests themselves while they take it from the code."""
 
 
-def script(path: Path, body: str) -> str:
-    """Write an executable shell script; return its path."""
+def script(path: Path, body: str, mode: int = 0o755) -> str:
+    """Write a shell script that may be executed; return its path."""
     path.write_text(f"#!/bin/sh\n{body}\n")
-    path.chmod(0o755)
+    path.chmod(mode)
     return str(path)
 
 
@@ -91,7 +94,7 @@ def running_in_group(group: int) -> list[int]:
 async def gone(pid: int) -> None:
     """Wait until a process that is not ours to reap has ended."""
     try:
-        fd = os.pidfd_open(pid)
+        fd = PIDFD_OPEN(pid)
     except ProcessLookupError:
         return
     loop = asyncio.get_running_loop()

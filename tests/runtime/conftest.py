@@ -10,8 +10,8 @@ from tests.runtime.leaks import leaves_nothing_behind  # noqa: F401 - a fixture 
 def sh(tmp_path):
     """Writes a shell app of the given body."""
 
-    def write(body, name="app"):
-        return script(tmp_path / name, body)
+    def write(body, name="app", mode=0o755):
+        return script(tmp_path / name, body, mode)
 
     return write
 

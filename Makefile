@@ -1,0 +1,72 @@
+# make demo   a chat to open in two tabs     make test   every test
+# make help   the rest
+
+VENV ?= .venv
+PORT ?= 3001
+BIN := $(VENV)/bin
+
+# The first Python that is new enough; `make PYTHON=/path/to/python3.12 ...` names another.
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+ifndef PYTHON
+PYTHON := $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	if $$python -c '$(NEW_ENOUGH)' 2>/dev/null; then echo $$python; break; fi; done)
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test style format types layers check docs bench clean
+
+help:
+	@echo 'make demo     start the demo on http://127.0.0.1:3001 (PORT=3002, APP=examples/php/app.php)'
+	@echo 'make test     run every test (ARGS="-k cast" runs some)'
+	@echo 'make check    style, types, layers and test: what a change must pass'
+	@echo 'make format   lay the code out and mend what ruff can'
+	@echo 'make docs     write completions/, man/ and docs/commands.md anew'
+	@echo 'make bench    measure phlows beside its peers'
+	@echo 'make clean    remove $(VENV) and everything else that was made'
+
+demo: $(VENV)/.installed
+	$(BIN)/python examples/demo/demo.py --port $(PORT) $(if $(APP),--app $(APP))
+
+test: $(VENV)/.dev-installed
+	$(BIN)/python -m pytest $(ARGS)
+
+style: $(VENV)/.dev-installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.dev-installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/.dev-installed
+	$(BIN)/mypy
+
+layers: $(VENV)/.dev-installed
+	$(BIN)/lint-imports
+
+check: style types layers test
+
+docs: $(VENV)/.installed
+	$(BIN)/python -m phlows_cli.cli.reference
+
+bench: $(VENV)/.dev-installed
+	$(BIN)/python -m benchmarks all $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .coverage .hypothesis
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment is made anew only when pyproject.toml changes.
+$(VENV)/.installed: pyproject.toml
+	@if [ -z '$(PYTHON)' ]; then \
+		echo 'phlows needs Python 3.11 or newer: install it, or say where it is with PYTHON=...' >&2; exit 1; fi
+	@$(PYTHON) -c '$(NEW_ENOUGH)' || { \
+		echo '$(PYTHON) is older than Python 3.11, which phlows needs: name another with PYTHON=...' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/.dev-installed: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@

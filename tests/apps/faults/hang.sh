@@ -1,0 +1,4 @@
+#!/bin/sh
+# says yes, and never ends
+echo true
+exec sleep 300

@@ -1,0 +1,2 @@
+#!/bin/sh
+printf 'tru\345\n'

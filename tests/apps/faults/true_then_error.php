@@ -1,0 +1,3 @@
+<?php
+echo "true\n";
+exit(1);

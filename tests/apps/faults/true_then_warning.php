@@ -1,0 +1,4 @@
+<?php
+ini_set('display_errors', 'stdout');
+echo "true\n";
+echo $missing;
