@@ -14,15 +14,10 @@ from phlows_cli import logs, system
 from phlows_cli.address import bridge_url
 from phlows_cli.banner import banner, problems
 from phlows_cli.broker.broker import Broker
-<<<<<<< HEAD
 from phlows_cli.changes import Changes, changes_between
 from phlows_cli.config import load_config
 from phlows_cli.errors import PhlowsError, RequestError
 from phlows_cli.runtime.runtime import RuntimeSettings, command_for, runtime_for
-=======
-from phlows_cli.errors import PhlowsError
-from phlows_cli.runtime.runtime import RuntimeSettings, runtime_for
->>>>>>> main
 from phlows_cli.runtime.slots import Slots
 from phlows_cli.server.access import Access
 from phlows_cli.server.bridge import Bridge
@@ -66,43 +61,12 @@ def run(config: Config, routes: Mapping[str, Page] = NO_PAGES) -> int:
 
 async def serve(config: Config, routes: Mapping[str, Page] = NO_PAGES) -> int:
     """The same on a running event loop."""
-<<<<<<< HEAD
     service = Service(config, routes)
     await service.start()
     try:
         return await service.wait()
     finally:
         await service.stop()
-=======
-    descriptors = _raise_descriptor_limit()
-    config = replace(config, limits=_resolve(config.limits, descriptors))
-    access = Access(config.server, config.bridge, load_key(config.bridge.key_file))
-    broker = Broker(config.limits)
-    tick = _tick_interval(config)
-    front = Front(config, broker, Bridge(broker, access, routes), access, tick)
-    # Inherited as ignored, it would take every hook's exit code away.
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    stopping = _stop_signals()
-    listeners = Listeners()
-    # Bound first: apps are told the port, which the system may have chosen.
-    listeners.bind(config.server)
-    try:
-        _add_hosts(broker, config, bridge_url(config.server.listen, listeners.port))
-        await listeners.open(front)
-    except PhlowsError:
-        await listeners.close()
-        raise
-    ticker = Ticker(tick, front.tick, broker.drops.report)
-    _announce(config, listeners.addresses, descriptors)
-    _quiet_garbage_collection()
-    await stopping.get()
-    code = await _drain(config, broker, front, stopping)
-    await listeners.close()
-    front.abort_all()
-    await broker.stop()
-    ticker.stop()
-    return code
->>>>>>> main
 
 
 class Service:
@@ -129,92 +93,19 @@ class Service:
     async def start(self) -> None:
         """Listen, and say so.
 
-<<<<<<< HEAD
         Raises:
             ListenError: an address cannot be bound.
             ConfigError: an app has no interpreter.
         """
-=======
-    def _tick(self) -> None:
-        # First of all the next one: what fails below is logged by the loop.
-        self._timer = self._loop.call_later(self._interval, self._tick)
-        if self._loop.time() - self._second >= 1.0:
-            self._second = self._loop.time()
-            self._every_second()
-        self._every_tick()
-
-
-async def _drain(config: Config, broker: Broker, front: Front, stopping: asyncio.Queue[str]) -> int:
-    """Let everything end in its time; a second signal hurries."""
-    timeout = config.server.drain_timeout
-    log.info("stopping", extra={"sockets": broker.connected, "drain_timeout": timeout})
-    draining = asyncio.ensure_future(_drain_all(config, broker, front))
-    hurried = asyncio.ensure_future(stopping.get())
-    await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
-    hurried.cancel()
-    if not draining.done():
-        draining.cancel()
-        log.warning("stopped at once by a second signal", extra={"hooks": len(broker.tasks)})
-        return 1
-    return 1 if draining.result() else 0
-
-
-async def _drain_all(config: Config, broker: Broker, front: Front) -> int:
-    cut = await broker.drain(config.server.drain_timeout)
-    # The front's deadlines end a channel after close_timeout at the latest.
-    await front.wait_empty()
-    return cut
-
-
-def _add_hosts(broker: Broker, config: Config, url: str) -> None:
-    settings = RuntimeSettings(
-        interpreters=config.interpreters,
-        queue=config.limits.queue,
-        output=config.limits.output,
-        url=url,
-        slots=Slots(config.limits.concurrency),
-    )
-    for host in config.hosts.values():
-
-        def runtime(app: Application) -> Runtime | None:
-            return runtime_for(app.host, settings, app.on_stderr) if app.host.hooks else None
-
-        broker.add_host(host, runtime)
-
-
-def _announce(config: Config, addresses: list[str], descriptors: int) -> None:
-    sockets = config.limits.max_connections
-    if config.server.log_format == "text":
-        sys.stderr.write(banner(config, addresses, descriptors, sockets) + "\n")
-        sys.stderr.flush()
-    else:
-        facts = {"addresses": addresses, "hosts": len(config.hosts), "sockets": sockets}
-        log.info("serving", extra=facts)
-    for problem in problems(config):
-        log.warning("%s", problem)
-
-
-def _stop_signals() -> asyncio.Queue[str]:
-    """The signals that ask the broker to stop, as they come."""
-    loop = asyncio.get_running_loop()
-    names: asyncio.Queue[str] = asyncio.Queue()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, names.put_nowait, number.name)
-    return names
-
-
-def _raise_descriptor_limit() -> int:
-    """Use all descriptors that this process may have; returns how many."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 1_048_576 if hard == resource.RLIM_INFINITY else hard
-    if soft < wanted:
->>>>>>> main
         try:
+            # Bound first: apps are told the port, which the system may have chosen.
+            self._listeners.bind(self.config.server)
             self._settings = self._runtime_settings(self.config)
             for host in self.config.hosts.values():
                 self.broker.add_host(host, self._make_runtime)
             await self._listeners.open(self._front)
         except PhlowsError:
+            await self._listeners.close()
             self._ticker.stop()
             raise
         self._take_signals()
@@ -323,7 +214,7 @@ def _raise_descriptor_limit() -> int:
             interpreters=config.interpreters,
             queue=config.limits.queue,
             output=config.limits.output,
-            url=bridge_url(config.server.listen, config.server.port),
+            url=bridge_url(config.server.listen, self._listeners.port),
             slots=self._slots,
         )
 
@@ -346,6 +237,8 @@ def _raise_descriptor_limit() -> int:
             log.warning("%s", problem)
 
     def _take_signals(self) -> None:
+        # Inherited as ignored, it would take every hook's exit code away.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._asked_to_stop.put_nowait, number.name)

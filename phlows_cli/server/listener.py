@@ -33,7 +33,9 @@ UNIX_PREFIX: Final = "unix:"
 
 class Listeners:
     """The listening sockets of a broker.
-<<<<<<< HEAD
+
+    `port` is that of the first TCP address, once it is bound: with
+    server.port 0 the system has chosen it.
 
     Args:
         certificate: for every TCP address; None: plain HTTP.
@@ -43,16 +45,6 @@ class Listeners:
         self._certificate = certificate
         self._bound: list[socket.socket] = []
         self._accepting: list[asyncio.Server | Gate] = []
-=======
-
-    `port` is that of the first TCP address, once it is bound: with
-    server.port 0 the system has chosen it.
-    """
-
-    def __init__(self) -> None:
-        self._bound: list[socket.socket] = []
-        self._servers: list[asyncio.Server] = []
->>>>>>> main
         self._paths: list[tuple[Path, int]] = []
         self.addresses: list[str] = []
         self.port = 0
@@ -63,29 +55,12 @@ class Listeners:
         Raises:
             ListenError: one of them cannot be bound; none is then.
         """
-<<<<<<< HEAD
-        server = front.config.server
-        try:
-            for where in server.listen:
-                self._bind(where, server.port)
-=======
         try:
             for where in server.listen:
                 self._bound.extend(self._bind(where, server.port))
->>>>>>> main
         except ListenError:
             self._release()
             raise
-<<<<<<< HEAD
-        for sock in self._bound:
-            self._accepting.append(await self._accept(front, sock))
-        self._bound = []
-
-    async def close(self) -> None:
-        """Accept no more; remove unix sockets that are still ours."""
-        for accepting in self._accepting:
-            accepting.close()
-=======
         tcp = (sock for sock in self._bound if sock.family != socket.AF_UNIX)
         self.port = next((sock.getsockname()[1] for sock in tcp), 0)
 
@@ -97,35 +72,15 @@ class Listeners:
         """
         if not self._bound:
             self.bind(front.config.server)
-        loop = asyncio.get_running_loop()
         while self._bound:
-            sock = self._bound.pop(0)
-            if sock.family == socket.AF_UNIX:
-                accepting = await loop.create_unix_server(
-                    lambda: Connection(front), sock=sock, backlog=BACKLOG
-                )
-            else:
-                accepting = await loop.create_server(
-                    lambda: Connection(front), sock=sock, backlog=BACKLOG
-                )
-            self._servers.append(accepting)
+            self._accepting.append(await self._accept(front, self._bound.pop(0)))
 
     async def close(self) -> None:
         """Accept no more; remove unix sockets that are still ours."""
-        for server in self._servers:
-            server.close()
-        self._servers = []
+        for accepting in self._accepting:
+            accepting.close()
+        self._accepting = []
         self._release()
-
-    def _release(self) -> None:
->>>>>>> main
-        for sock in self._bound:
-            sock.close()
-        for path, inode in self._paths:
-            if path.exists() and path.stat().st_ino == inode:
-                path.unlink()
-<<<<<<< HEAD
-        self._accepting, self._bound, self._paths = [], [], []
 
     async def _accept(self, front: Front, sock: socket.socket) -> asyncio.Server | Gate:
         loop = asyncio.get_running_loop()
@@ -140,16 +95,17 @@ class Listeners:
         sock.listen(BACKLOG)
         return Gate(front, self._certificate, sock)
 
-    def _bind(self, where: str, port: int) -> None:
-        if where.startswith(UNIX_PREFIX):
-            self._bind_unix(Path(where.removeprefix(UNIX_PREFIX)))
-=======
+    def _release(self) -> None:
+        for sock in self._bound:
+            sock.close()
+        for path, inode in self._paths:
+            if path.exists() and path.stat().st_ino == inode:
+                path.unlink()
         self._bound, self._paths = [], []
 
     def _bind(self, where: str, port: int) -> Iterator[socket.socket]:
         if where.startswith(UNIX_PREFIX):
             yield self._bind_unix(Path(where.removeprefix(UNIX_PREFIX)))
->>>>>>> main
             return
         try:
             found = socket.getaddrinfo(
@@ -158,15 +114,10 @@ class Listeners:
         except OSError as error:
             raise ListenError(f"server.listen {where!r}: {error.strerror}") from error
         for family, _, _, _, address in found:
-<<<<<<< HEAD
-            self._bind_tcp(family, address)
-=======
             yield self._bind_tcp(family, address)
->>>>>>> main
 
-    def _bind_tcp(self, family: int, address: tuple[Any, ...]) -> None:
+    def _bind_tcp(self, family: int, address: tuple[Any, ...]) -> socket.socket:
         sock = socket.socket(family, socket.SOCK_STREAM)
-        self._bound.append(sock)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -175,24 +126,27 @@ class Listeners:
         try:
             sock.bind(address)
         except OSError as error:
+            sock.close()
             raise ListenError(_cannot_listen(f"{address[0]} port {address[1]}", error)) from error
         scheme = "http" if self._certificate is None else "https"
         self.addresses.append(_url(scheme, family, *sock.getsockname()[:2]))
+        return sock
 
-    def _bind_unix(self, path: Path) -> None:
+    def _bind_unix(self, path: Path) -> socket.socket:
         _remove_stale(path)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._bound.append(sock)
         # The mode is set by the umask while binding: no moment of wider access.
         before = os.umask(0o777 & ~UNIX_MODE)
         try:
             sock.bind(str(path))
         except OSError as error:
+            sock.close()
             raise ListenError(_cannot_listen(f"unix:{path}", error)) from error
         finally:
             os.umask(before)
         self._paths.append((path, path.stat().st_ino))
         self.addresses.append(f"unix:{path}")
+        return sock
 
 
 def _remove_stale(path: Path) -> None:
