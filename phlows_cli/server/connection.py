@@ -15,6 +15,7 @@ from phlows_cli.wire.request import RequestReader
 from phlows_cli.wire.response import error_response
 
 if TYPE_CHECKING:
+    from phlows_cli.model import HookResult
     from phlows_cli.server.access import Caller
     from phlows_cli.server.front import Front
     from phlows_cli.wire.request import Request
@@ -225,24 +226,9 @@ class Connection(asyncio.Protocol):
         result = await broker.authenticate(admission.app, admission.claim, socket)
         if self._is_lost:
             return
-<<<<<<< HEAD
-        if result.is_accepted and result.started:
-            self._open_if_served(admission, socket)
-=======
-        if broker.is_draining:  # a socket opened now would be missed by the drain
-            self._end(error_response(503, "the broker is stopping", RETRY_AFTER))
-        elif result.is_accepted and result.started:
-            self._open(admission, socket)
->>>>>>> main
-        elif result.outcome in (Outcome.OVERLOADED, Outcome.TIMEOUT):
-            message = "auth could not be asked in time, come back later"
-            self._end(error_response(503, message, RETRY_AFTER))
-        else:
-            self._end(error_response(401, "the app did not accept this token"))
-
-    def _open_if_served(self, admission: Admission, socket: str) -> None:
         try:
-            self._front.broker.check_served(admission.app)
+            broker.check_served(admission.app)
+            _check_auth(result)
         except RequestError as error:
             self._end(error_response(error.status, str(error), error.headers))
         else:
@@ -275,6 +261,19 @@ class Connection(asyncio.Protocol):
         early += data
         if len(early) >= EARLY_BYTES:
             self._transport.pause_reading()
+
+
+def _check_auth(result: HookResult) -> None:
+    """Whether the app said yes to an upgrade.
+
+    Raises:
+        RequestError: 401 when it did not, 503 when it could not be asked in time.
+    """
+    if result.outcome in (Outcome.OVERLOADED, Outcome.TIMEOUT):
+        message = "auth could not be asked in time, come back later"
+        raise RequestError(message, 503, RETRY_AFTER)
+    if not (result.is_accepted and result.started):
+        raise RequestError("the app did not accept this token", 401)
 
 
 def _peer_address(transport: asyncio.Transport) -> str:
