@@ -1,0 +1,384 @@
+"""Sockets over real connections: frames, floods, slowness and the end."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from phlows_cli.model import Cast, CloseCode, Target
+from phlows_cli.server.channel import FRAMES_A_TURN
+from tests.builders import HOST
+from tests.server.serving import (
+    BINARY,
+    CLOSE,
+    PING,
+    PONG,
+    TEXT,
+    close_frame,
+    frame,
+    serving,
+)
+
+pytestmark = pytest.mark.usefixtures("loop_factory")
+
+OPENING = ("connect", "close")
+ALL = ("connect", "receive", "close")
+
+
+def cast(scene, payload=b"{}", target="all"):
+    return scene.broker.cast(Cast(HOST, payload, Target.parse(target)))
+
+
+def received(scene):
+    return [call.hook.data for call in scene.runtime.calls if call.hook.name == "receive"]
+
+
+# Messages
+
+
+async def test_messages_reach_the_app_and_its_lines_the_client_in_order():
+    async with serving(auth="none", automatic=OPENING) as scene:
+        client, _ = await scene.opened()
+        client.send(frame(b'{"n":1}'), frame(b'{"n":2}'))
+        for number in (b"1", b"2"):
+            call = await scene.runtime.started("receive")
+            call.prints(b'{"answer":%b}' % number)
+            call.accepts()
+            assert await client.text() == b'{"answer":%b}' % number
+
+
+@pytest.mark.parametrize("size", [0, 125, 126, 65_535, 65_536, 200_000])
+async def test_a_cast_of_any_size_arrives_whole(size):
+    async with serving(auth="none", automatic=OPENING) as scene:
+        client, _ = await scene.opened()
+        payload = b'["' + b"x" * size + b'"]'
+        assert cast(scene, payload).sent == 1
+        assert await client.text() == payload
+
+
+async def test_casts_of_one_turn_come_in_order():
+    async with serving(auth="none", automatic=OPENING) as scene:
+        client, _ = await scene.opened()
+        for number in range(500):
+            cast(scene, b"[%d]" % number)
+        assert [await client.text() for _ in range(500)] == [b"[%d]" % n for n in range(500)]
+
+
+async def test_a_pong_takes_its_place_among_the_casts():
+    async with serving(auth="none", automatic=OPENING) as scene:
+        client, _ = await scene.opened()
+        cast(scene, b"[0]")
+        client.send(frame(b"x", PING))
+        await scene.settled_reads()
+        cast(scene, b"[1]")
+        assert [await client.frame() for _ in range(3)] == [
+            (TEXT, b"[0]"),
+            (PONG, b"x"),
+            (TEXT, b"[1]"),
+        ]
+
+
+async def test_many_frames_in_one_read_are_all_handled_in_order_and_over_several_turns():
+    async with serving(auth="none", automatic=ALL) as scene:
+        client, session = await scene.opened()
+        number = 5 * FRAMES_A_TURN + 7
+        client.send(*(frame(b"[%d]" % n) for n in range(number)))
+        for _ in range(number):
+            await scene.told("receive")
+        await scene.settle()
+        assert received(scene) == [f"[{n}]" for n in range(number)]
+        assert session.received == number
+
+
+async def test_a_flood_of_pings_is_answered_whole_and_others_get_their_turn():
+    async with serving(auth="none", automatic=ALL) as scene:
+        client, _ = await scene.opened()
+        number = 10 * FRAMES_A_TURN
+        client.send(*(frame(b"%d" % n, PING) for n in range(number)), frame(b"[1]"))
+        other, _ = await scene.opened()
+        other.send(frame(b'["other"]'))
+        for _ in range(2):
+            await scene.told("receive")
+        for n in range(number):
+            assert await client.frame() == (PONG, b"%d" % n)
+
+
+async def test_back_pressure_holds_a_flood_and_loses_nothing():
+    limits = {"pending_events": 3}
+    async with serving(auth="none", automatic=OPENING, limits=limits) as scene:
+        client, session = await scene.opened()
+        number = 4 * FRAMES_A_TURN
+        client.send(*(frame(b"[%d]" % n) for n in range(number)))
+        call = await scene.runtime.started("receive")
+        await scene.settled_reads()
+        assert len(session._pending) <= 3 + FRAMES_A_TURN
+        (channel,) = scene.front.channels
+        assert not channel.transport.is_reading()
+        scene.runtime.automatic.add("receive")
+        call.accepts()
+        for _ in range(number):
+            await scene.told("receive")
+        await scene.settle()
+        assert received(scene) == [f"[{n}]" for n in range(number)]
+        assert channel.transport.is_reading()
+
+
+# What clients must not do
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (frame(b"\x00", BINARY), CloseCode.UNSUPPORTED_DATA),
+        (frame(b"\xff\xfe"), CloseCode.INVALID_TEXT),
+        (frame(b'"' + b"x" * 65_536), CloseCode.TOO_BIG),
+        (b"\x81\x02{}", CloseCode.PROTOCOL_ERROR),
+        (b"\xc1\x82" + b"\0" * 6, CloseCode.PROTOCOL_ERROR),
+        (frame(b"{}", 0), CloseCode.PROTOCOL_ERROR),
+        (frame(struct.pack("!H", 1005), CLOSE), CloseCode.PROTOCOL_ERROR),
+    ],
+)
+async def test_a_broken_rule_closes_with_its_code_and_what_came_before_is_dropped(data, code):
+    async with serving(auth="none", automatic=OPENING) as scene:
+        client, _ = await scene.opened()
+        client.send(frame(b"[0]"), frame(b"[1]"), data, frame(b"[2]"))
+        assert (await client.close_code())[0] == code
+        assert await client.rest() == b"", "the stream ends after the close frame"
+        assert (await scene.told("close"))["code"] == code
+        client.leave()
+        scene.runtime.automatic.add("receive")
+        for call in scene.runtime.calls:
+            if call.hook.name == "receive":
+                call.accepts()
+        await scene.settle()
+        assert scene.runtime.names.count("close") == 1
+        assert "[2]" not in received(scene)
+
+
+async def test_more_messages_than_message_rate_close_4003():
+    limits = {"message_rate": 2.0}
+    async with serving(auth="none", automatic=ALL, limits=limits) as scene:
+        client, _ = await scene.opened()
+        client.send(frame(b"{}") * 4)
+        await scene.settled_reads()
+        scene.clock.advance(1)
+        client.send(frame(b"{}") * 3)
+        code, reason = await client.close_code()
+        assert code == CloseCode.TOO_FAST
+        assert reason == "more than 2 messages a second (limits.message_rate)"
+
+
+async def test_control_frames_count_against_message_rate():
+    limits = {"message_rate": 2.0}
+    async with serving(auth="none", automatic=ALL, limits=limits) as scene:
+        client, _ = await scene.opened()
+        client.send(frame(b"x", PING) * 5)
+        opcode, _ = await client.frame()
+        while opcode == PONG:
+            opcode, payload = await client.frame()
+        assert opcode == CLOSE
+        assert payload[:2] == struct.pack("!H", CloseCode.TOO_FAST)
+
+
+# The close handshake
+
+
+async def test_a_client_that_closes_gets_its_close_frame_back_and_the_stream_ends():
+    async with serving(auth="none", automatic=ALL) as scene:
+        client, _ = await scene.opened()
+        client.send(frame(b"[0]"), close_frame(4321, b"bye"), frame(b'["after"]'))
+        assert await client.close_code() == (4321, "bye")
+        assert await client.rest() == b""
+        event = await scene.told("close")
+        assert (event["code"], event["reason"]) == (4321, "bye")
+        client.leave()
+        await scene.front.wait_empty()
+        await scene.settle()
+        assert scene.runtime.names == ["connect", "receive", "close"]
+
+
+async def test_a_close_frame_without_a_code_is_1005():
+    async with serving(auth="none", automatic=ALL) as scene:
+        client, _ = await scene.opened()
+        client.send(frame(b"", CLOSE))
+        assert await client.close_code() == (1005, "")
+        assert (await scene.told("close"))["code"] == 1005
+
+
+async def test_a_socket_the_broker_closes_waits_for_the_clients_close_frame():
+    async with serving(auth="none", automatic=ALL) as scene:
+        client, _ = await scene.opened()
+        cast(scene, b'{"last":1}')
+        scene.broker.disconnect(HOST, Target.parse("all"), 4321, "enough")
+        cast(scene, b'{"late":1}')
+        assert await client.text() == b'{"last":1}'
+        assert await client.close_code() == (4321, "enough")
+        client.send(frame(b'["late"]'), close_frame(4321))
+        assert await client.rest() == b""
+        client.leave()
+        await scene.front.wait_empty()
+        assert received(scene) == []
+
+
+async def test_a_client_that_does_not_answer_a_close_frame_is_cut_after_close_timeout():
+    async with serving(auth="none", automatic=ALL, server={"close_timeout": 3.0}) as scene:
+        client, _ = await scene.opened()
+        scene.broker.disconnect(HOST, Target.parse("all"), 1000, "")
+        assert await client.close_code() == (1000, "")
+        scene.pass_time(2.9)
+        await scene.settled_reads()
+        assert scene.front.channels
+        scene.pass_time(0.1)
+        await scene.front.wait_empty()
+        assert await client.rest() == b""
+
+
+async def test_a_client_that_does_not_end_its_stream_after_both_close_frames_is_cut_too():
+    async with serving(auth="none", automatic=ALL) as scene:
+        client, _ = await scene.opened()
+        client.send(close_frame())
+        await client.close_code()
+        await client.rest()
+        assert scene.front.channels
+        scene.pass_time(1)
+        await scene.front.wait_empty()
+
+
+async def test_both_may_close_at_once():
+    async with serving(auth="none", automatic=ALL) as scene:
+        client, _ = await scene.opened()
+        client.send(close_frame(4111))
+        scene.broker.disconnect(HOST, Target.parse("all"), 4222, "")
+        assert (await client.close_code())[0] == 4222
+        assert await client.rest() == b""
+        assert (await scene.told("close"))["code"] == 4222
+
+
+async def test_a_socket_that_is_not_read_still_sees_the_clients_close_frame():
+    limits = {"pending_events": 1}
+    async with serving(auth="none", automatic=OPENING, limits=limits) as scene:
+        client, _ = await scene.opened()
+        client.send(frame(b"[0]") * 3)
+        call = await scene.runtime.started("receive")
+        await scene.settled_reads()
+        scene.broker.disconnect(HOST, Target.parse("all"), 4321, "")
+        assert (await client.close_code())[0] == 4321
+        client.send(frame(b"[1]") * 200, close_frame(4321))
+        assert await client.rest() == b""
+        call.accepts()
+        await scene.settle()
+        assert received(scene) == ["[0]"]
+        assert scene.broker.drops.totals["message of a socket that was closed"] >= 1
+
+
+async def test_messages_before_the_end_of_the_stream_still_run():
+    async with serving(auth="none", automatic=ALL) as scene:
+        client, _ = await scene.opened()
+        client.send(frame(b"[0]"), frame(b"[1]"))
+        client.end()
+        event = await scene.told("close")
+        assert event["code"] == 1006
+        await scene.front.wait_empty()
+        await scene.settle()
+        assert scene.runtime.names == ["connect", "receive", "receive", "close"]
+
+
+async def test_many_messages_before_the_end_of_the_stream_all_run():
+    async with serving(auth="none", automatic=ALL) as scene:
+        client, _ = await scene.opened()
+        number = 3 * FRAMES_A_TURN
+        client.send(*(frame(b"[%d]" % n) for n in range(number)))
+        client.end()
+        await scene.told("close")
+        await scene.settle()
+        assert received(scene) == [f"[{n}]" for n in range(number)]
+
+
+async def test_what_was_cast_before_the_end_of_the_stream_is_still_sent():
+    async with serving(auth="none", automatic=ALL) as scene:
+        client, _ = await scene.opened()
+        cast(scene, b"[1]")
+        client.end()
+        assert await client.text() == b"[1]"
+        assert await client.rest() == b""
+
+
+@pytest.mark.parametrize("departure", ["reset", "leave"])
+async def test_a_client_that_vanishes_is_a_departure(departure):
+    async with serving(auth="none", automatic=ALL) as scene:
+        client, _ = await scene.opened()
+        getattr(client, departure)()
+        assert (await scene.told("close"))["code"] == 1006
+        await scene.front.wait_empty()
+        await scene.settle()
+        assert scene.runtime.names == ["connect", "close"]
+        assert cast(scene).matched == 0
+
+
+async def test_frames_that_a_vanished_client_never_got_are_counted():
+    async with serving(auth="none", automatic=ALL) as scene:
+        client, _ = await scene.opened()
+        (channel,) = scene.front.channels
+        channel.stall()
+        cast(scene)
+        cast(scene)
+        client.reset()
+        await scene.front.wait_empty()
+        assert scene.broker.drops.totals["frame to a socket that was lost"] == 2
+
+
+# Keepalive
+
+
+async def test_a_socket_that_answers_its_pings_stays():
+    async with serving(auth="none", automatic=ALL) as scene:
+        client, _ = await scene.opened()
+        for _ in range(3):
+            scene.pass_time(25, ticks=25)
+            assert await client.frame() == (PING, b"")
+            client.send(frame(b"", PONG))
+            await scene.settled_reads()
+        assert scene.front.channels
+
+
+async def test_a_half_open_socket_is_found_by_its_missing_pong():
+    async with serving(auth="none", automatic=ALL) as scene:
+        client, _ = await scene.opened()
+        scene.pass_time(25, ticks=25)
+        assert await client.frame() == (PING, b"")
+        await scene.settled_reads()
+        scene.pass_time(25, ticks=25)
+        event = await scene.told("close")
+        assert (event["code"], event["reason"]) == (1006, "no answer to a ping")
+        await client.rest()
+        await scene.front.wait_empty()
+        await scene.settle()
+        assert scene.runtime.names == ["connect", "close"]
+        assert scene.broker.drops.totals["socket that answered no ping"] == 1
+
+
+async def test_anything_that_a_client_sends_is_a_sign_of_life():
+    async with serving(auth="none", automatic=ALL) as scene:
+        client, _ = await scene.opened()
+        for _ in range(3):
+            scene.pass_time(25, ticks=25)
+            client.send(frame(b"{}"))
+            await scene.told("receive")
+        assert scene.front.channels
+
+
+async def test_a_socket_that_is_not_read_is_not_asked_for_signs_of_life():
+    limits = {"pending_events": 1}
+    async with serving(auth="none", automatic=OPENING, limits=limits) as scene:
+        client, _ = await scene.opened()
+        client.send(frame(b"{}"), frame(b"{}"))
+        call = await scene.runtime.started("receive")
+        await scene.settled_reads()
+        scene.pass_time(100, ticks=100)
+        assert scene.broker.connected == 1
+        scene.runtime.automatic.add("receive")
+        call.accepts()
+        await scene.settle()
+        scene.pass_time(25, ticks=25)
+        assert await client.frame() == (PING, b"")
