@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final
+from typing import Final, NamedTuple
 
 from httptools import (
     HttpParserError,
@@ -34,6 +34,14 @@ HEAD_LIMIT: Final = 16384
 """Bytes of a head: eight times what browsers send with large cookies."""
 
 HEADER_COUNT: Final = 100
+
+KNOWN_HEADS: Final = 256
+KNOWN_HEAD_LIMIT: Final = 1024
+KNOWN_BODY_LIMIT: Final = 1024
+"""Heads that are remembered, and how long they and their bodies may be.
+
+A body this short passes any bridge.body_limit.
+"""
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -97,6 +105,26 @@ class _State(Enum):
     ENDED = auto()  # an error, or the client's last request
 
 
+class _KnownHead(NamedTuple):
+    """A head that was read before: what it said, and how long its body is."""
+
+    request: Request
+    length: int
+
+
+_known_heads: dict[bytes, _KnownHead] = {}
+"""The heads of late, the oldest first: an app's casts differ in their bodies only."""
+
+
+def _remember(head: bytes, request: Request, length: int) -> None:
+    """Keep what a plain head said; to read it again would give the same."""
+    is_plain = request.keep_alive and length != CHUNKED and "expect" not in request.headers
+    if is_plain and len(head) <= KNOWN_HEAD_LIMIT and length <= KNOWN_BODY_LIMIT:
+        if len(_known_heads) >= KNOWN_HEADS:
+            del _known_heads[next(iter(_known_heads))]
+        _known_heads[head] = _KnownHead(request, length)
+
+
 class RequestReader:
     """Bytes in, whole requests out, in the order they came.
 
@@ -117,6 +145,7 @@ class RequestReader:
         "_head_limit",
         "_header_count",
         "_held",
+        "_is_usual",
         "_parser",
         "_remaining",
         "_request",
@@ -135,6 +164,8 @@ class RequestReader:
         self._head_limit = head_limit
         self._header_count = header_count
         self._body_limit = body_limit
+        limits = (head_limit, header_count, min(body_limit, KNOWN_BODY_LIMIT))
+        self._is_usual = limits == (HEAD_LIMIT, HEADER_COUNT, KNOWN_BODY_LIMIT)
         self._collector = _Collector()
         self._parser = HttpRequestParser(self._collector)
         self._state = _State.OPEN
@@ -217,8 +248,31 @@ class RequestReader:
             self._checked = len(self._held)
             return len(data)
         self._checked = 0
-        self._begin(data[position:end])
+        head = data[position:end]
+        known = _known_heads.get(head) if self._is_usual else None
+        if known is not None and end + known.length <= len(data):
+            return self._repeat(known, data, end)
+        self._begin(head)
         return end
+
+    def _repeat(self, known: _KnownHead, data: bytes, end: int) -> int:
+        """Take a request whose head was read before, and whose body is whole.
+
+        The parser sees nothing of it: it is between two messages, and stays so.
+        """
+        seen = known.request
+        request = Request(
+            seen.method,
+            seen.target,
+            seen.path,
+            seen.query,
+            seen.headers,
+            seen.repeated,
+            seen.version,
+            data[end : end + known.length],
+        )
+        self._requests.append(request)
+        return end + known.length
 
     def _begin(self, head: bytes) -> None:
         """Make a request of a whole head, and see what follows it."""
@@ -235,6 +289,8 @@ class RequestReader:
             self._parser = HttpRequestParser(self._collector)
             self._parse_head(without_upgrade(head))
         self._expect_body(request)
+        if self._is_usual:
+            _remember(head, request, self._remaining)
 
     def _parse_head(self, head: bytes) -> bool:
         """Feed a head; true when the parser sees an upgrade after it."""

@@ -1,0 +1,3 @@
+#!/bin/sh
+# Lets everybody in, and takes a millisecond.
+echo true

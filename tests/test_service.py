@@ -1,0 +1,343 @@
+"""The whole broker in this process: up, serving, and down again."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from phlows_cli import service
+from phlows_cli.errors import ConfigError, ListenError
+from phlows_cli.service import KEPT_DESCRIPTORS, Ticker
+from tests.builders import HOST, make_bridge, make_config, make_host, make_limits, make_server
+from tests.fakes import FakeClock
+from tests.server.serving import Client, close_frame, frame, http, post, upgrade
+
+APP = """#!/bin/sh
+echo "$1 $PHLOWS_URL" >> "$LOG"
+case "$1" in
+  *::receive) echo '{"started":1}'; test -z "$SLOW" || exec sleep 60;;
+  *) echo true;;
+esac
+"""
+
+
+@pytest.fixture
+def this_process():
+    """Undo what a broker does to the process that it has for itself."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    thresholds, on_child = gc.get_threshold(), signal.getsignal(signal.SIGCHLD)
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    signal.signal(signal.SIGCHLD, on_child)
+    gc.set_threshold(*thresholds)
+    gc.unfreeze()
+    resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+
+
+class Log(logging.Handler):
+    """Calls back with each record of a message."""
+
+    def __init__(self, **wanted):
+        super().__init__()
+        self.wanted = wanted
+
+    def emit(self, record):
+        call = self.wanted.get(record.getMessage().replace(" ", "_"))
+        if call is not None:
+            call(record)
+
+
+@pytest.fixture
+def on_log():
+    """on_log(message_with_underscores=function): follow the log of the service."""
+    log = logging.getLogger("phlows.service")
+    level, handlers = log.level, list(log.handlers)
+    log.setLevel(logging.INFO)
+    yield lambda **wanted: log.addHandler(Log(**wanted))
+    log.handlers[:] = handlers
+    log.setLevel(level)
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Make the config of a host whose app notes its hooks in a file."""
+    app = tmp_path / "app"
+    app.write_text(APP)
+    app.chmod(0o755)
+
+    def config(slow="", **server):
+        env = {"LOG": str(tmp_path / "hooks"), "SLOW": slow}
+        return make_config(
+            make_host(app=str(app), auth="none", env=env),
+            server=make_server(log_format="json", **{"drain_timeout": 20.0} | server),
+            bridge=make_bridge(key_file=tmp_path / "state" / "key"),
+            limits=make_limits(max_connections=0),
+        )
+
+    return config
+
+
+@pytest.fixture
+def hooks(tmp_path):
+    return lambda: (tmp_path / "hooks").read_text().splitlines()
+
+
+class Running:
+    """A broker that serves in this process."""
+
+    def __init__(self, config, on_log, **serve):
+        self.up = asyncio.get_running_loop().create_future()
+        self.stopping = asyncio.Event()
+        on_log(
+            serving=lambda record: self.up.set_result(record.addresses),
+            stopping=lambda _: self.stopping.set(),
+        )
+        self.task = asyncio.ensure_future(service.serve(config, **serve))
+
+    async def start(self):
+        await asyncio.wait({self.up, self.task}, return_when=asyncio.FIRST_COMPLETED)
+        if self.task.done():
+            self.task.result()
+        self.url = self.up.result()[0]
+        self.port = int(self.url.rpartition(":")[2])
+        return self
+
+    async def client(self):
+        return Client(*await asyncio.open_connection("127.0.0.1", self.port))
+
+
+async def test_it_serves_until_sigterm_and_leaves_nothing(
+    this_process, make, hooks, on_log, loop_factory
+):
+    running = await Running(make(), on_log).start()
+    client = await running.client()
+    assert (await client.ask(upgrade())).status == 101
+    client.send(frame(b"{}"))
+    assert await client.text() == b'{"started":1}'
+    caster = await running.client()
+    assert (await caster.ask(post(b'{"host":"app.test"}'))).json["sent"] == 1
+    assert await client.text() == b"{}"
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await client.close_code() == (1012, "the broker is restarting")
+    client.send(close_frame(1012))
+    assert await client.rest() == b""
+    client.leave()
+    assert await running.task == 0
+    assert hooks() == [f"ws::{name} {running.url}" for name in ("connect", "receive", "close")]
+    with pytest.raises(ConnectionRefusedError):
+        await running.client()
+    caster.leave()
+
+
+async def test_it_is_ready_and_shows_its_pages(this_process, make, on_log):
+    running = await Running(make(), on_log, routes={"/": ("text/html", b"<p>")}).start()
+    client = await running.client()
+    assert (await client.ask(http("/ready"))).status == 200
+    assert (await client.ask(http("/"))).body == b"<p>"
+    os.kill(os.getpid(), signal.SIGINT)
+    assert await running.task == 0
+    client.leave()
+
+
+async def busy(running):
+    """A client whose receive hook runs for longer than any test."""
+    client = await running.client()
+    assert (await client.ask(upgrade())).status == 101
+    client.send(frame(b"{}"))
+    assert await client.text() == b'{"started":1}'
+    return client
+
+
+async def test_while_it_drains_the_bridge_answers_and_upgrades_are_refused(
+    this_process, make, on_log
+):
+    running = await Running(make(slow="yes"), on_log).start()
+    client, other = await busy(running), await running.client()
+    os.kill(os.getpid(), signal.SIGTERM)
+    await running.stopping.wait()
+    assert (await other.ask(post(b'{"host":"app.test"}'))).json["sent"] == 1
+    assert (await other.ask(http("/ready"))).status == 503
+    assert (await other.ask(upgrade())).status == 503
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await running.task == 1, "a second signal hurries"
+    await client.rest()
+    client.leave()
+    other.leave()
+
+
+async def test_hooks_that_outlast_the_drain_are_cut_and_the_exit_code_is_1(
+    this_process, make, on_log, caplog
+):
+    running = await Running(make(slow="yes", drain_timeout=0.02), on_log).start()
+    client = await busy(running)
+    os.kill(os.getpid(), signal.SIGTERM)
+    client.send(close_frame(1012))
+    assert await running.task == 1
+    assert "hooks were cut at the end of drain_timeout" in caplog.messages
+    client.leave()
+
+
+async def test_an_address_in_use_ends_it_before_anything_starts(this_process, make, on_log):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as other,
+        pytest.raises(ListenError, match="is in use"),
+    ):
+        await Running(make(port=other.getsockname()[1]), on_log).start()
+
+
+async def test_a_key_that_cannot_be_made_ends_it(this_process, make, on_log, tmp_path):
+    (tmp_path / "state").touch()
+    with pytest.raises(ConfigError, match="key file"):
+        await Running(make(), on_log).start()
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_run_tells_that_it_is_up_and_returns_the_exit_code(
+    this_process, make, on_log, capfd, monkeypatch, log_format
+):
+    def stop(*_):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(service, "_quiet_garbage_collection", stop)
+    config = make()
+    config = replace(config, server=replace(config.server, log_format=log_format))
+    assert service.run(config) == 0
+    written = capfd.readouterr().err
+    if log_format == "text":
+        assert "listening  http://127.0.0.1:" in written
+        assert f"hosts      {HOST} -> " in written
+    else:
+        assert '"message": "serving"' in written
+    assert "stopping" in written
+
+
+# Parts
+
+
+def test_sockets_get_what_descriptors_leave(caplog):
+    def resolved(wanted, descriptors):
+        limits = make_limits(max_connections=wanted)
+        return service._resolve(limits, descriptors).max_connections
+
+    assert resolved(0, 1024) == 1024 - KEPT_DESCRIPTORS
+    assert resolved(0, 100) == 1
+    assert resolved(500, 1024) == 500
+    assert not caplog.records
+    assert resolved(5000, 1024) == 1024 - KEPT_DESCRIPTORS
+    (record,) = caplog.records
+    assert "limits.max_connections exceeds the descriptor limit (ulimit -n)" in record.message
+    assert (record.max_connections, record.allowed) == (5000, 768)
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "works", "expected"),
+    [
+        (1024, 4096, True, 4096),
+        (4096, 4096, True, 4096),
+        (1024, resource.RLIM_INFINITY, True, 1_048_576),
+        (1024, resource.RLIM_INFINITY, False, 1024),
+    ],
+)
+def test_all_descriptors_are_used_that_the_system_allows(monkeypatch, soft, hard, works, expected):
+    def setrlimit(_, limits):
+        if not works:
+            raise ValueError("not allowed to raise maximum limit")
+        assert limits == (expected, hard)
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, hard))
+    monkeypatch.setattr(resource, "setrlimit", setrlimit)
+    assert service._raise_descriptor_limit() == expected
+
+
+@pytest.mark.parametrize(
+    ("server", "limits", "expected"),
+    [
+        ({}, {}, 0.25),
+        ({"close_timeout": 60.0}, {}, 1.0),
+        ({"close_timeout": 0.0}, {}, 0.02),
+        ({"close_timeout": 9.0, "ping_interval": 0.4}, {}, 0.1),
+        ({"close_timeout": 9.0}, {"auth_timeout": 2.0}, 0.5),
+        ({"close_timeout": 9.0}, {"handshake_timeout": 1.2}, 0.3),
+    ],
+)
+def test_time_is_looked_at_four_times_within_the_shortest_timeout(server, limits, expected):
+    config = make_config(server=make_server(**server), limits=make_limits(**limits))
+    assert service._tick_interval(config) == pytest.approx(expected)
+
+
+class FakeLoop:
+    """Timers that fire when the test lets time pass."""
+
+    def __init__(self):
+        self.clock = FakeClock(0.0)
+        self.timers = []
+
+    def time(self):
+        return self.clock()
+
+    def call_later(self, delay, call):
+        timer = SimpleNamespace(at=self.clock() + delay, call=call)
+        timer.cancel = lambda: self.timers.remove(timer)
+        self.timers.append(timer)
+        return timer
+
+    def advance(self, seconds):
+        end = self.clock() + seconds
+        while due := [timer for timer in self.timers if timer.at <= end + 1e-9]:
+            self.timers.remove(due[0])
+            self.clock.now = max(self.clock.now, due[0].at)
+            due[0].call()
+        self.clock.now = end
+
+
+@pytest.fixture
+def loop(monkeypatch):
+    loop = FakeLoop()
+    monkeypatch.setattr(service.asyncio, "get_running_loop", lambda: loop)
+    return loop
+
+
+def test_a_ticker_calls_each_tick_and_each_second(loop):
+    ticks, seconds = [], []
+    ticker = Ticker(0.25, lambda: ticks.append(loop.time()), lambda: seconds.append(loop.time()))
+    loop.advance(3)
+    assert len(ticks) == 12
+    assert seconds == [1.0, 2.0, 3.0]
+    ticker.stop()
+    loop.advance(3)
+    assert len(ticks) == 12
+    assert loop.timers == []
+
+
+def test_a_failing_tick_does_not_stop_the_clock(loop):
+    ticks = []
+
+    def fail():
+        ticks.append(1)
+        raise ValueError("in a tick")
+
+    Ticker(1.0, fail, lambda: None)
+    for _ in range(3):
+        with pytest.raises(ValueError, match="in a tick"):
+            loop.advance(1)
+    assert len(ticks) == 3
+
+
+def test_uvloop_is_used_where_it_exists(monkeypatch):
+    uvloop = pytest.importorskip("uvloop")
+    assert service._loop_factory() is uvloop.new_event_loop
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    assert service._loop_factory() is None
