@@ -163,20 +163,31 @@ class FakeTransport:
 
     Like asyncio's with a high-water mark of 0: it pauses its protocol within
     the write that it cannot pass on at once, and resumes it when all is read.
+    `events` has what else was done to it.
     """
 
-    def __init__(self, appetite=10**9):
+    def __init__(self, appetite=10**9, protocol=None):
         self.appetite = appetite
-        self.protocol = None
+        self.protocol = protocol
         self.writes = []
         self.events = []
         self.is_paused = False
         self.is_lost = False
+        self.can_end = True
         self._buffered = 0
 
     @property
     def written(self):
         return b"".join(self.writes)
+
+    def get_extra_info(self, name):
+        return ("127.0.0.1", 4711) if name == "peername" else None
+
+    def set_protocol(self, protocol):
+        self.protocol = protocol
+
+    def set_write_buffer_limits(self, high):
+        assert high == 0, "only then is a stall seen within the write"
 
     def get_write_buffer_size(self):
         return self._buffered
@@ -190,29 +201,43 @@ class FakeTransport:
         self._buffered += len(data) - taken
         if self._buffered and not self.is_paused:
             self.is_paused = True
-            self.protocol.stall()
+            self.protocol.pause_writing()
 
-    def reads(self, size):
+    def reads(self, size=10**6):
         """The other side reads on."""
         taken = min(size, self._buffered)
         self._buffered -= taken
         self.appetite += size - taken
         if self.is_paused and not self._buffered:
             self.is_paused = False
-            self.protocol.unstall()
+            self.protocol.resume_writing()
+
+    def pause_reading(self):
+        self.events.append("pause")
+
+    def resume_reading(self):
+        self.events.append("resume")
 
     def can_write_eof(self):
-        return True
+        return self.can_end
 
     def write_eof(self):
         self.events.append("eof")
 
     def is_closing(self):
-        return self.is_lost
+        return self.is_lost or "close" in self.events
+
+    def close(self):
+        self.events.append("close")
 
     def abort(self):
         self.events.append("abort")
         self.is_lost = True
+
+    def lose(self):
+        """The connection is lost: what asyncio tells once, at the end."""
+        self.is_lost = True
+        self.protocol.connection_lost(None)
 
 
 class Turns(deque):

@@ -224,6 +224,26 @@ def test_run_tells_that_it_is_up_and_returns_the_exit_code(
     assert "stopping" in written
 
 
+async def test_an_app_that_cannot_be_run_ends_it_and_frees_the_port(this_process, make, on_log):
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    config = make(port=port)
+    hosts = {HOST: replace(config.hosts[HOST], app="/srv/app.php")}
+    with pytest.raises(ConfigError, match="php"):
+        await Running(replace(config, hosts=hosts), on_log).start()
+    with socket.create_server(("127.0.0.1", port)):
+        pass
+
+
+async def test_an_app_that_is_not_there_is_a_warning(this_process, make, on_log, caplog):
+    config = make()
+    hosts = {HOST: replace(config.hosts[HOST], app="/nowhere/app.py")}
+    running = await Running(replace(config, hosts=hosts), on_log).start()
+    assert any("/nowhere/app.py is missing" in message for message in caplog.messages)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await running.task == 0
+
+
 # Parts
 
 

@@ -36,7 +36,6 @@ class Connection(asyncio.Protocol):
         self._failure: RequestError | None = None
         self._feed: Feed | None = None
         self._early: bytearray | None = None
-        self._has_eof = False
         self._is_stalled = False
         self._is_ending = False
         self._is_lost = False
@@ -69,9 +68,11 @@ class Connection(asyncio.Protocol):
         self._serve()
 
     def eof_received(self) -> bool:
-        """The client sends no more: requests that are whole are still answered."""
-        self._has_eof = bool(self._requests)
-        return self._has_eof
+        """The client sends no more; what it asked is answered by now.
+
+        Requests wait only while reading is paused, and then no end is seen.
+        """
+        return False
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Nothing can be sent any more."""
@@ -161,8 +162,6 @@ class Connection(asyncio.Protocol):
         elif self._failure is not None:
             failure = self._failure
             self._end(error_response(failure.status, str(failure), failure.headers))
-        elif self._has_eof:
-            self._transport.close()
         elif self._reader.is_idle:
             self._front.await_request(self)
         else:

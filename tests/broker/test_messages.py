@@ -16,7 +16,13 @@ from phlows_cli.broker.messages import (
 NOT_JSON = "message is not a JSON object or array"
 TOO_DEEP = "message is nested deeper than 512"
 
-scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+)
 values = st.recursive(scalars, lambda v: st.lists(v) | st.dictionaries(st.text(), v), max_leaves=20)
 
 

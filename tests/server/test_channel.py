@@ -7,8 +7,9 @@ import struct
 import pytest
 
 from phlows_cli.model import Cast, CloseCode, Target
-from phlows_cli.server.channel import FRAMES_A_TURN
+from phlows_cli.server.channel import FRAMES_A_TURN, Channel
 from tests.builders import HOST
+from tests.fakes import FakeTransport, turns
 from tests.server.serving import (
     BINARY,
     CLOSE,
@@ -382,3 +383,87 @@ async def test_a_socket_that_is_not_read_is_not_asked_for_signs_of_life():
         await scene.settle()
         scene.pass_time(25, ticks=25)
         assert await client.frame() == (PING, b"")
+
+
+# What only a transport in the test's hand can show
+
+
+def channel_of(scene, **transport):
+    """A channel with its session on a transport that the test reads from."""
+    transport = FakeTransport(**transport)
+    channel = Channel(scene.front, transport, "192.0.2.7", "fake/1")
+    transport.protocol = channel
+    channel.session = scene.broker.open(scene.app, "f" * 16, "", channel)
+    scene.front.adopt(channel)
+    channel.session.start()
+    return channel, transport
+
+
+async def test_a_close_frame_that_is_not_read_yet_is_followed_by_the_end_once_it_is():
+    async with serving(auth="none", automatic=ALL) as scene:
+        channel, transport = channel_of(scene, appetite=0)
+        channel.send(b"x")
+        await turns()
+        channel.data_received(close_frame(1000))
+        assert channel.eof_received()
+        assert transport.events == []
+        transport.reads()
+        assert transport.writes == [b"x", b"\x88\x02\x03\xe8"]
+        assert transport.events == ["close"], "both streams are at their end"
+        transport.lose()
+
+
+async def test_a_transport_that_cannot_end_a_stream_is_closed_after_the_close_frame():
+    async with serving(auth="none", automatic=ALL) as scene:
+        channel, transport = channel_of(scene)
+        transport.can_end = False
+        channel.data_received(close_frame(1000))
+        await turns()
+        assert transport.events == ["close"]
+        transport.lose()
+
+
+async def test_what_a_paused_transport_still_hands_over_waits_its_turn():
+    limits = {"pending_events": 2}
+    async with serving(auth="none", automatic=OPENING, limits=limits) as scene:
+        channel, transport = channel_of(scene)
+        await scene.settle()
+        channel.data_received(frame(b"[0]") + frame(b"[1]"))
+        assert transport.events == ["pause"]
+        channel.data_received(frame(b"[2]"))
+        channel.data_received(frame(b"[3]"))
+        assert channel.session.received == 2
+        scene.runtime.automatic.add("receive")
+        for _ in range(4):
+            await scene.told("receive")
+        await scene.settle()
+        assert received(scene) == ["[0]", "[1]", "[2]", "[3]"]
+        transport.lose()
+
+
+async def test_a_socket_closed_between_two_turns_of_a_flood_reads_on_for_the_close_frame():
+    async with serving(auth="none", automatic=ALL) as scene:
+        channel, transport = channel_of(scene)
+        await scene.settle()
+        channel.data_received(frame(b"{}") * (FRAMES_A_TURN + 1) + close_frame(4000))
+        channel.data_received(b"")
+        assert channel.session.received == FRAMES_A_TURN
+        channel.session.end(4321, "")
+        await turns()
+        assert channel.session.received == FRAMES_A_TURN
+        assert transport.written == b"\x88\x02\x10\xe1"
+        assert transport.events == ["pause", "resume", "eof"]
+        transport.lose()
+
+
+async def test_a_channel_that_is_lost_is_not_read_on():
+    async with serving(auth="none", automatic=ALL) as scene:
+        channel, transport = channel_of(scene)
+        await scene.settle()
+        channel.data_received(frame(b"{}") * (FRAMES_A_TURN + 1))
+        channel.abort()
+        channel.data_received(frame(b"{}"))
+        await turns()
+        assert channel.session.received == FRAMES_A_TURN
+        assert transport.events == ["pause", "abort"]
+        transport.lose()

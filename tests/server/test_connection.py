@@ -9,7 +9,9 @@ import pytest
 
 from phlows_cli.server import connection as connection_module
 from phlows_cli.server import front as front_module
-from tests.server.serving import http, post, serving, upgrade
+from phlows_cli.server.connection import Connection
+from tests.fakes import FakeTransport, turns
+from tests.server.serving import frame, http, post, serving, upgrade
 
 pytestmark = pytest.mark.usefixtures("loop_factory")
 
@@ -254,6 +256,72 @@ async def test_one_socket_over_max_connections_is_answered_503_and_may_come_agai
         first.leave()
         await scene.told("close")
         await (await scene.client()).open()
+
+
+# What only a transport in the test's hand can show
+
+
+def connected(scene, **transport):
+    """A connection on a transport that the test reads from."""
+    connection = Connection(scene.front)
+    transport = FakeTransport(protocol=connection, **transport)
+    connection.connection_made(transport)
+    return connection, transport
+
+
+async def test_answers_that_wait_for_the_client_are_written_when_it_reads():
+    async with serving() as scene:
+        connection, transport = connected(scene, appetite=0)
+        connection.data_received(http("/ready"))
+        connection.data_received(http("/nowhere") + http("/ready"))
+        assert transport.written.count(b"content-length") == 1
+        assert transport.events == ["pause"]
+        transport.reads()
+        assert transport.written.count(b"content-length") == 3
+        assert transport.events == ["pause", "resume"]
+        transport.lose()
+
+
+async def test_requests_of_a_client_that_is_lost_are_not_answered():
+    async with serving() as scene:
+        connection, transport = connected(scene, appetite=0)
+        connection.data_received(http("/ready"))
+        connection.data_received(post(b'{"host":"app.test"}'))
+        transport.lose()
+        assert transport.written.count(b"content-length") == 1
+
+
+async def test_a_last_answer_that_is_not_read_is_not_followed_by_another():
+    async with serving() as scene:
+        connection, transport = connected(scene, appetite=0)
+        connection.data_received(b"GET / HTTP/9.9\r\n\r\n")
+        connection.data_received(http("/ready"))
+        transport.reads()
+        assert transport.written.count(b"content-length") == 1
+        assert transport.events == ["pause", "eof", "resume"]
+        transport.lose()
+
+
+async def test_a_transport_that_cannot_end_a_stream_is_closed_after_the_last_answer():
+    async with serving() as scene:
+        connection, transport = connected(scene)
+        transport.can_end = False
+        connection.data_received(b"GET / HTTP/9.9\r\n\r\n")
+        assert transport.events == ["close"]
+        transport.lose()
+
+
+async def test_a_socket_opened_behind_answers_that_are_not_read_waits_and_is_read():
+    async with serving(auth="none", automatic=OPENING) as scene:
+        connection, transport = connected(scene, appetite=0)
+        connection.data_received(http("/ready") + upgrade() + frame(b"{}"))
+        await scene.told("receive")
+        assert b" 101 " not in transport.written
+        assert transport.events == ["pause", "resume"]
+        transport.reads()
+        await turns()
+        assert b" 101 " in transport.written
+        transport.lose()
 
 
 @pytest.mark.parametrize(

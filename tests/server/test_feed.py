@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from types import SimpleNamespace
 
 import pytest
 
@@ -151,39 +150,20 @@ async def test_a_slow_reader_costs_a_bounded_backlog_and_is_told_what_it_lost():
         assert (await events.event())["type"] == "cast"
 
 
-class ConnectionTransport(FakeTransport):
-    """A fake transport under a connection that is not upgraded."""
-
-    def __init__(self, connection, appetite):
-        super().__init__(appetite)
-        self.protocol = SimpleNamespace(
-            stall=connection.pause_writing, unstall=connection.resume_writing
-        )
-
-    def get_extra_info(self, name):
-        return ("127.0.0.1", 4711) if name == "peername" else None
-
-    def pause_reading(self):
-        self.events.append("pause")
-
-    def resume_reading(self):
-        self.events.append("resume")
-
-
 async def test_a_feed_behind_answers_that_are_not_read_waits_as_well():
     async with serving() as scene:
         connection = Connection(scene.front)
-        transport = ConnectionTransport(connection, appetite=0)
+        transport = FakeTransport(appetite=0, protocol=connection)
         connection.connection_made(transport)
         connection.data_received(http("/ready") + http("/events?type=cast", headers=BEARER))
         written = len(transport.writes)
         cast(scene)
         await scene.told("cast")
         assert len(transport.writes) == written, "written to a client that does not read"
-        transport.reads(10_000)
+        transport.reads()
         await turns()
         assert b'"type":"cast"' in transport.writes[-1]
-        connection.connection_lost(None)
+        transport.lose()
         await turns()
 
 

@@ -83,6 +83,12 @@ async def test_a_stalled_client_keeps_little_unsent_in_the_kernel():
         writer.transport.abort()
 
 
+async def test_a_system_without_that_option_is_served_as_well(monkeypatch):
+    monkeypatch.delattr(socket, "TCP_NOTSENT_LOWAT")
+    async with listening("127.0.0.1") as listeners:
+        assert len(listeners.addresses) == 1
+
+
 async def test_after_close_nobody_is_let_in():
     async with listening("127.0.0.1") as listeners:
         port = int(listeners.addresses[0].rpartition(":")[2])

@@ -24,6 +24,12 @@ class Client(Outbox):
         self.cut = 0
         self.has_ended = False
 
+    def pause_writing(self):
+        self.stall()
+
+    def resume_writing(self):
+        self.unstall()
+
     def on_slow_consumer(self):
         self.cut += 1 + self.clear()
         if not self.is_sealed:
