@@ -256,3 +256,24 @@ async def turns(number=8):
     """Let whatever is ready run; nothing that a test has not ended goes on by itself."""
     for _ in range(number):
         await asyncio.sleep(0)
+
+
+class FakeControl:
+    """What the bridge may ask of the process: noted, and answered as told."""
+
+    def __init__(self, changes=None, error=None):
+        self.changes = changes or {"added": [], "removed": []}
+        self.error = error
+        self.asked = []
+
+    def reload(self):
+        self.asked.append("reload")
+        if self.error is not None:
+            raise self.error
+        return self.changes
+
+    def drain(self):
+        self.asked.append("drain")
+
+    def metrics(self):
+        return b"phlows_casts_total 1.0\n"

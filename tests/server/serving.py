@@ -13,6 +13,7 @@ from phlows_cli.server.bridge import Bridge
 from phlows_cli.server.front import Front
 from phlows_cli.server.listener import Listeners
 from tests.builders import HOST, KEY, Answer, Stage, make_bridge, make_config, make_server
+from tests.fakes import FakeControl
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 MASK = b"\x0a\x0b\x0c\x0d"
@@ -160,7 +161,8 @@ class Serving(Stage):
             limits=self.broker.limits,
         )
         access = Access(config.server, config.bridge, KEY)
-        self.front = Front(config, self.broker, Bridge(self.broker, access, dict(pages)), access, 1)
+        bridge = Bridge(self.broker, access, dict(pages), FakeControl())
+        self.front = Front(config, self.broker, bridge, access, 1)
         self.listeners = Listeners()
         self._clients = []
         self._events = asyncio.Queue()

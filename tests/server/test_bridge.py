@@ -10,6 +10,7 @@ from phlows_cli.server.bridge import ROUTES, Bridge
 from phlows_cli.server.feed import Feed
 from tests.builders import HOST, KEY, Answer, make_bridge, make_limits, make_request, make_server
 from tests.builders import BridgeScene as Scene
+from tests.fakes import FakeControl
 
 BEARER = {"authorization": f"Bearer {KEY}"}
 PAGES = {"/": ("text/html", b"<h1>demo</h1>")}
@@ -64,7 +65,7 @@ async def test_a_route_takes_one_method_and_names_it(path, method):
         assert right in answer.message
 
 
-@pytest.mark.parametrize("path", ["/", "/nowhere", "/message/", "//", "/Message", "/metrics", "*"])
+@pytest.mark.parametrize("path", ["/", "/nowhere", "/message/", "//", "/Message", "/metric", "*"])
 async def test_any_other_path_is_404(path):
     answer = Scene().ask(path)
     assert (answer.status, answer.message) == (404, "no such route")
@@ -154,7 +155,7 @@ async def test_presence_of_a_broker_without_hosts_is_empty():
     broker = Broker(make_limits())
     access = Access(make_server(), make_bridge(), KEY)
     request = make_request("/presence", headers=BEARER)
-    answer = Bridge(broker, access, {}).answer(request, access.caller("127.0.0.1"))
+    answer = Bridge(broker, access, {}, FakeControl()).answer(request, access.caller("127.0.0.1"))
     assert Answer(answer).json == {"status": "ok", "sockets": []}
 
 
