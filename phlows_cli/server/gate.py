@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from phlows_cli.broker.deadlines import Deadlines
 from phlows_cli.server.access import is_loopback
 from phlows_cli.server.connection import Connection
+from phlows_cli.tasks import Tasks
 from phlows_cli.wire.response import error_response
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ log = logging.getLogger("phlows.listener")
 TLS_HANDSHAKE: Final = b"\x16"
 """The first byte of a TLS connection. Source: RFC 8446, section 5.1."""
 
-UNDECIDED: Final = 1024
-"""Connections that have not sent a byte; one more and the oldest is cut."""
+AT_THE_GATE: Final = 1024
+"""Connections silent or shaking hands; one more and the oldest is cut."""
 
 ACCEPTS_A_TURN: Final = 100
 PAUSE: Final = 0.1
@@ -45,16 +46,34 @@ class Gate:
         self._sock = sock
         self._loop = asyncio.get_running_loop()
         self._undecided: Deadlines[socket.socket] = Deadlines(front.broker.limits.handshake_timeout)
+        # Not the broker's: a drain waits for hooks, never for a stranger's handshake.
+        self._tasks = Tasks()
+        self._shaking: dict[asyncio.Task[None], socket.socket] = {}
         sock.setblocking(False)
         self._loop.add_reader(sock, self._accept)
         front.gates.append(self)
 
+    @property
+    def arriving(self) -> int:
+        """How many connections are here: each has a descriptor."""
+        return len(self._undecided) + len(self._shaking)
+
+    def apply(self, handshake_timeout: float) -> None:
+        """Give those that come from now on another time."""
+        self._undecided.seconds = handshake_timeout
+
     def close(self) -> None:
-        """Accept no more."""
+        """Accept no more, and cut those that are not through."""
         self._loop.remove_reader(self._sock)
         self._sock.close()
         for connection in self._undecided.expired(float("inf")):
             self._cut(connection)
+        for task in list(self._shaking):
+            task.cancel()
+
+    async def wait_closed(self) -> None:
+        """Wait until nothing is left of those that were cut."""
+        await self._tasks.stop()
 
     def tick(self) -> None:
         """Cut those that have said nothing in time."""
@@ -86,10 +105,12 @@ class Gate:
             self._loop.add_reader(self._sock, self._accept)
 
     def _admit(self, connection: socket.socket) -> None:
-        if len(self._undecided) >= UNDECIDED and (oldest := self._undecided.oldest()) is not None:
-            self._undecided.discard(oldest)
-            self._front.broker.drops.count("unfinished head over 1024")
-            self._cut(oldest)
+        if self._front.is_full:
+            self._front.broker.drops.count("connection over the limit of descriptors")
+            connection.close()
+            return
+        if self.arriving >= AT_THE_GATE:
+            self._cut_oldest()
         connection.setblocking(False)
         self._undecided.add(connection, self._front.broker.clock())
         self._loop.add_reader(connection, self._decide, connection)
@@ -98,16 +119,19 @@ class Gate:
         """Look at the first byte, and leave it where it is."""
         try:
             first = connection.recv(1, socket.MSG_PEEK)
+            is_own = _is_own_machine(connection)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
-            first = b""
+            first, is_own = b"", False
         self._undecided.discard(connection)
         self._loop.remove_reader(connection)
         if not first:
             connection.close()
-        elif first == TLS_HANDSHAKE or is_loopback(str(connection.getpeername()[0])):
-            self._front.broker.tasks.spawn(self._hand_over(connection, first == TLS_HANDSHAKE))
+        elif first == TLS_HANDSHAKE or is_own:
+            task = self._tasks.spawn(self._hand_over(connection, first == TLS_HANDSHAKE))
+            self._shaking[task] = connection
+            task.add_done_callback(self._handed_over)
         else:
             self._refuse(connection)
 
@@ -126,6 +150,11 @@ class Gate:
             self._front.broker.drops.count("TLS handshake that failed")
             connection.close()
 
+    def _handed_over(self, task: asyncio.Task[None]) -> None:
+        connection = self._shaking.pop(task)
+        if task.cancelled():
+            connection.close()
+
     def _refuse(self, connection: socket.socket) -> None:
         self._front.broker.drops.count("plain connection to a TLS port")
         try:
@@ -134,6 +163,21 @@ class Gate:
             log.debug("a plain client left before its answer")
         connection.close()
 
+    def _cut_oldest(self) -> None:
+        self._front.broker.drops.count("unfinished head over 1024")
+        oldest = self._undecided.oldest()
+        if oldest is not None:
+            self._undecided.discard(oldest)
+            self._cut(oldest)
+        else:
+            next(iter(self._shaking)).cancel()
+
     def _cut(self, connection: socket.socket) -> None:
         self._loop.remove_reader(connection)
         connection.close()
+
+
+def _is_own_machine(connection: socket.socket) -> bool:
+    """Whether the other side is here: on the loopback, or at our own address."""
+    peer = str(connection.getpeername()[0])
+    return is_loopback(peer) or peer == connection.getsockname()[0]

@@ -77,10 +77,13 @@ class Listeners:
 
     async def close(self) -> None:
         """Accept no more; remove unix sockets that are still ours."""
-        for accepting in self._accepting:
+        closing, self._accepting = self._accepting, []
+        for accepting in closing:
             accepting.close()
-        self._accepting = []
         self._release()
+        for accepting in closing:
+            if isinstance(accepting, Gate):
+                await accepting.wait_closed()
 
     async def _accept(self, front: Front, sock: socket.socket) -> asyncio.Server | Gate:
         loop = asyncio.get_running_loop()
