@@ -53,7 +53,8 @@ class Front:
         self.gates: list[Gate] = []
         self._is_empty = asyncio.Event()
         self._is_empty.set()
-        self._keepalive = Keepalive(server.ping_interval, tick)
+        self._pace = (server.ping_interval, tick)
+        self._keepalive = Keepalive(*self._pace)
         self._heads: Deadlines[Connection] = Deadlines(limits.handshake_timeout)
         self._idle: Deadlines[Connection] = Deadlines(IDLE_TIMEOUT)
         self._ending: Deadlines[Connection] = Deadlines(server.close_timeout)
@@ -67,7 +68,16 @@ class Front:
         self.flusher.resize(limits.send_buffer, limits.send_total)
         self._heads.seconds = limits.handshake_timeout
         self._ending.seconds = self._closing.seconds = server.close_timeout
-        self._keepalive = Keepalive(server.ping_interval, tick)
+        for gate in self.gates:
+            gate.apply(limits.handshake_timeout)
+        self._set_pace(server.ping_interval, tick)
+
+    def _set_pace(self, ping_interval: float, tick: float) -> None:
+        """Ping at another pace; at the same one, reloads must not put pings off."""
+        if self._pace == (ping_interval, tick):
+            return
+        self._pace = (ping_interval, tick)
+        self._keepalive = Keepalive(ping_interval, tick)
         for channel in self.channels:
             self._keepalive.add(channel)
 
@@ -75,6 +85,7 @@ class Front:
     def is_full(self) -> bool:
         """Whether one connection more would touch the reserve of descriptors."""
         count = len(self.connections) + len(self.channels)
+        count += sum(gate.arriving for gate in self.gates)
         return count >= self.broker.limits.max_connections + RESERVED
 
     # Connections that are not upgraded
