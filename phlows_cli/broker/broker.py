@@ -76,6 +76,7 @@ class Broker:
         self.connected = 0
         self._arriving = 0
         self._runtimes: set[Runtime] = set()
+        self._farewells = Tasks()
         self._auth_deadlines: Deadlines[Session] = Deadlines(limits.auth_timeout)
 
     # Hosts
@@ -134,7 +135,7 @@ class Broker:
     def _retire(self, runtime: Runtime | None) -> None:
         """End a runtime once the hooks that it was given are done."""
         if runtime is not None:
-            self.tasks.spawn(self._see_off(runtime))
+            self._farewells.spawn(self._see_off(runtime))
 
     async def _see_off(self, runtime: Runtime) -> None:
         await runtime.retire()
@@ -355,6 +356,7 @@ class Broker:
         for runtime in list(self._runtimes):
             await runtime.stop()
         await self.tasks.stop()
+        await self._farewells.stop()
         self.drops.report()
 
     def _sessions(self) -> list[Session]:
