@@ -28,7 +28,7 @@ from phlows_cli.server.metrics import Metrics
 from phlows_cli.server.tls import Certificate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from phlows_cli.broker.hooks import Application
     from phlows_cli.config import Config, Limits
@@ -43,12 +43,18 @@ KEPT_DESCRIPTORS: Final = 256
 NO_PAGES: Final[Mapping[str, Page]] = {}
 
 
-def run(config: Config, routes: Mapping[str, Page] = NO_PAGES) -> int:
+def run(
+    config: Config,
+    routes: Mapping[str, Page] = NO_PAGES,
+    reread: Callable[[], Config] | None = None,
+) -> int:
     """Serve until a signal ends it; returns the exit code.
 
     Args:
         config: as loaded.
         routes: public pages besides the bridge, path -> (content type, body).
+        reread: what a reload calls, so that options stay above the file; by
+            default it loads the file again, if there is one.
 
     Raises:
         ListenError: an address cannot be bound.
@@ -56,12 +62,16 @@ def run(config: Config, routes: Mapping[str, Page] = NO_PAGES) -> int:
     """
     logs.configure(config.server.log_format)
     with asyncio.Runner(loop_factory=system.loop_factory()) as runner:
-        return runner.run(serve(config, routes))
+        return runner.run(serve(config, routes, reread))
 
 
-async def serve(config: Config, routes: Mapping[str, Page] = NO_PAGES) -> int:
+async def serve(
+    config: Config,
+    routes: Mapping[str, Page] = NO_PAGES,
+    reread: Callable[[], Config] | None = None,
+) -> int:
     """The same on a running event loop."""
-    service = Service(config, routes)
+    service = Service(config, routes, reread)
     await service.start()
     try:
         return await service.wait()
@@ -72,7 +82,13 @@ async def serve(config: Config, routes: Mapping[str, Page] = NO_PAGES) -> int:
 class Service:
     """A running broker and the configuration it runs with."""
 
-    def __init__(self, config: Config, routes: Mapping[str, Page] = NO_PAGES) -> None:
+    def __init__(
+        self,
+        config: Config,
+        routes: Mapping[str, Page] = NO_PAGES,
+        reread: Callable[[], Config] | None = None,
+    ) -> None:
+        self._reread = reread or (lambda: load_config(config.path) if config.path else config)
         self._descriptors = system.raise_descriptor_limit()
         self._loaded = config
         self.config = self._resolved(config)
@@ -153,14 +169,14 @@ class Service:
         if self.broker.is_draining:
             raise RequestError("the broker is stopping", 503)
         self._watch.accept()
-        loaded = load_config(self._loaded.path)
+        loaded = self._reread()
         changes = changes_between(self._loaded, loaded)
         config = self._resolved(_keep_fixed(self.config, loaded))
         for host in config.hosts.values():
             if host.hooks:
                 command_for(host, config.interpreters)  # raises before anything is changed
         access = self._make_access(config)
-        certificate = _certificate(config)
+        certificate = _certificate(loaded)
         if certificate is not None and self._certificate is not None:
             self._certificate.replace(certificate)
         self._apply(config, access, changes)
@@ -272,6 +288,8 @@ def _keep_fixed(running: Config, loaded: Config) -> Config:
         paths=before.paths,
         state_dir=before.state_dir,
     )
+    if bool(before.tls_cert) != bool(server.tls_cert):  # renewed, but neither begun nor ended
+        server = replace(server, tls_cert=before.tls_cert, tls_key=before.tls_key)
     return replace(loaded, server=server)
 
 
