@@ -111,7 +111,10 @@ class ScriptedRuntime:
         self.calls = []
         self.is_at_limit = False
         self.is_stopped = False
+        self.ended = asyncio.Event()
         self.running = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
         self._by_hand = asyncio.Queue()
 
     @property
@@ -136,10 +139,13 @@ class ScriptedRuntime:
             return HookResult(Outcome.ACCEPTED)
         self._by_hand.put_nowait(call)
         self.running += 1
+        self._quiet.clear()
         try:
             return await call.done
         finally:
             self.running -= 1
+            if not self.running:
+                self._quiet.set()
 
     async def started(self, name):
         """Wait for the next hook that is not automatic: it must be this one."""
@@ -151,8 +157,13 @@ class ScriptedRuntime:
         """Whether no hook waits for the test."""
         return self._by_hand.empty()
 
+    async def retire(self):
+        await self._quiet.wait()
+        await self.stop()
+
     async def stop(self):
         self.is_stopped = True
+        self.ended.set()
         for call in self.calls:
             if not call.done.done():
                 call.ends(Outcome.FAILED, reason="stopped")
