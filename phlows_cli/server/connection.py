@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 EARLY_BYTES: Final = 16_384
 """Bytes held that a client sends before its upgrade is answered; then it waits."""
 
+GATHERED_BYTES: Final = 65_536
+"""Bytes of answers that go out in one write: then it shows whether they are read."""
+
 RETRY_AFTER: Final = (("Retry-After", "5"),)
 
 
@@ -124,8 +127,9 @@ class Connection(asyncio.Protocol):
         return self._front.access.caller(self._address)
 
     def _serve(self) -> None:
-        """Answer what can be answered now, in one write."""
+        """Answer what can be answered now, in as few writes as may be."""
         answers: list[bytes] = []
+        size = 0
         while self._requests and not (self._is_stalled or self._is_ending or self._feed):
             request = self._requests.popleft()
             if request.is_upgrade:
@@ -141,6 +145,10 @@ class Connection(asyncio.Protocol):
             if not request.keep_alive:
                 self._end(b"".join(answers))
                 return
+            size += len(answer)
+            if size >= GATHERED_BYTES:
+                self._write(answers)
+                answers, size = [], 0
         self._write(answers)
         self._after_answers()
 
