@@ -81,6 +81,12 @@ class Told(Growing):
 
         return self.until(find)
 
+    def of(self, kind, socket_id):
+        """The first event of a kind that a socket has had by now, or None."""
+        with self._changed:
+            events = self._by["socket", socket_id]
+            return next((event for event in events if event["type"] == kind), None)
+
     def of_host(self, host):
         return [event for event in self.all() if event["host"] == host]
 
