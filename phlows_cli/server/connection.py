@@ -249,7 +249,8 @@ class Connection(asyncio.Protocol):
         session = front.broker.open(admission.app, socket, admission.claim, channel)
         channel.session = session
         transport.set_protocol(channel)
-        transport.set_write_buffer_limits(high=0)
+        # One byte: at 0 a TLS transport is full even when it is empty.
+        transport.set_write_buffer_limits(high=1 if self._is_tls else 0)
         front.leave(self)
         front.adopt(channel)
         if self._is_stalled:
