@@ -120,7 +120,8 @@ class Listeners:
             yield self._bind_tcp(family, address)
 
     def _bind_tcp(self, family: int, address: tuple[Any, ...]) -> socket.socket:
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        # Named, or asyncio does not see that what it accepts is TCP: it would not set TCP_NODELAY.
+        sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
