@@ -137,10 +137,11 @@ class Program:
     one that only says yes.
     """
 
-    def __init__(self, folder, hosts, environ=None, **config):
+    def __init__(self, folder, hosts, environ=None, options=(), **config):
         self.folder = folder
+        self._options = options
         folder.mkdir(exist_ok=True)
-        self._environ = {**environment(folder), **(environ or {})}
+        self.environ = {**environment(folder), **(environ or {})}
         self.stages = Stages(folder / "stages")
         self._config = {**config, "hosts": {n: self._host(n, host) for n, host in hosts.items()}}
         self._checked = [0, 0]
@@ -154,8 +155,8 @@ class Program:
 
     @property
     def key(self):
-        if "PHLOWS_KEY" in self._environ:
-            return self._environ["PHLOWS_KEY"]
+        if "PHLOWS_KEY" in self.environ:
+            return self.environ["PHLOWS_KEY"]
         return (self.folder / "state" / "key").read_text().strip()
 
     @property
@@ -165,31 +166,55 @@ class Program:
     def _host(self, name, host):
         if "app" not in host:
             return host
+        if "STAGE" in host.get("env", {}):
+            return host
         own = {"STAGE": f"{self.folder}/stages/{name}", "KEY_FILE": f"{self.folder}/state/key"}
         app = str(ACTORS.get(host["app"], host["app"]))
         return {**host, "app": app, "env": {**own, **host.get("env", {})}}
 
-    def _start(self):
-        port = free_port()
-        self.address = ("127.0.0.1", port)
-        server = {"port": port, "state_dir": str(self.folder / "state")}
-        path = self.folder / "phlows.toml"
+    def configure(self, change=None, **sections):
+        """Write another configuration in one step, as a deployment does.
+
+        `change` is given the hosts, by name, to add to and remove from. A section
+        replaces the one of before.
+        """
+        hosts = dict(self._config["hosts"])
+        if change is not None:
+            change(hosts)
+        hosts = {name: self._host(name, host) for name, host in hosts.items()}
+        self._config = {**self._config, **sections, "hosts": hosts}
+        self._write()
+
+    def write_config(self, text):
+        """Put a text in the place of the configuration."""
+        draft = self.folder / "draft.toml"
+        draft.write_text(text)
+        draft.rename(self.folder / "phlows.toml")
+
+    def _write(self):
+        server = {"port": self._port, "state_dir": str(self.folder / "state")}
         config = {**self._config, "server": {**server, **self._config.get("server", {})}}
-        path.write_text(tomli_w.dumps(config))
+        self.write_config(tomli_w.dumps(config))
+
+    def _start(self):
+        self._port = free_port()
+        self.address = ("127.0.0.1", self._port)
+        path = self.folder / "phlows.toml"
+        self._write()
         self.stderr = Growing()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "phlows_cli", "serve", "--config", str(path)],
+            [sys.executable, "-m", "phlows_cli", "serve", "--config", str(path), *self._options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env=self._environ,
+            env=self.environ,
         )
         self._reader = threading.Thread(target=self._read_stderr, daemon=True)
         self._reader.start()
-        said = self.says("  listening ", "is in use", "stderr ended")
+        said = self.says("  listening ", '"serving"', "is in use", "stderr ended")
         if chosen := re.search(r"http://127\.0\.0\.1:(\d+)", said):
             self.address = ("127.0.0.1", int(chosen[1]))
-        return said.startswith("  listening ")
+        return "is in use" not in said and said != "stderr ended"
 
     def _read_stderr(self):
         with self.process.stderr as lines:
@@ -202,6 +227,15 @@ class Program:
         return self.stderr.until(
             lambda lines: next((s for s in lines if any(text in s for text in texts)), None)
         )
+
+    def says_again(self, text, count):
+        """The first `count` lines of stderr with a text, once there are so many."""
+
+        def find(lines):
+            found = [line for line in lines if text in line]
+            return found[:count] if len(found) >= count else None
+
+        return self.stderr.until(find)
 
     # The bridge
 
