@@ -196,7 +196,7 @@ async def test_a_handshake_has_its_time_too():
         assert drops(scene) == {"TLS handshake that failed": 1}
 
 
-@pytest.mark.parametrize("garbage", [b"\x16" + b"x" * 100, b"\x16\x03\x01\x00\x02\x01\x00"])
+@pytest.mark.parametrize("garbage", [b"\x16" + b"x" * 100, b"\x16\x03\x01\x00\x04\x63\x00\x00\x00"])
 async def test_garbage_in_place_of_a_handshake_ends_the_connection(garbage):
     async with gated() as scene:
         client = await scene.client()
