@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
-import logging
 import os
-import resource
 import signal
 import socket
 from dataclasses import replace
@@ -17,7 +13,8 @@ from phlows_cli import service, system
 from phlows_cli.errors import ConfigError, ListenError
 from phlows_cli.service import KEPT_DESCRIPTORS
 from tests.builders import HOST, make_bridge, make_config, make_host, make_limits, make_server
-from tests.server.serving import Client, close_frame, frame, http, post, upgrade
+from tests.running import Running
+from tests.server.serving import close_frame, frame, http, post, upgrade
 
 APP = """#!/bin/sh
 echo "$1 $PHLOWS_URL" >> "$LOG"
@@ -26,46 +23,6 @@ case "$1" in
   *) echo true;;
 esac
 """
-
-
-@pytest.fixture
-def this_process():
-    """Undo what a broker does to the process that it has for itself."""
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
-    thresholds, on_child = gc.get_threshold(), signal.getsignal(signal.SIGCHLD)
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    signal.signal(signal.SIGCHLD, on_child)
-    gc.set_threshold(*thresholds)
-    gc.unfreeze()
-    resource.setrlimit(resource.RLIMIT_NOFILE, limit)
-
-
-class Log(logging.Handler):
-    """Calls back with each record of a message."""
-
-    def __init__(self, **wanted):
-        super().__init__()
-        self.wanted = wanted
-
-    def emit(self, record):
-        call = self.wanted.get(record.getMessage().replace(" ", "_"))
-        if call is not None:
-            call(record)
-
-
-@pytest.fixture
-def on_log():
-    """on_log(message_with_underscores=function): follow the log of the service."""
-    log = logging.getLogger("phlows.service")
-    level, handlers = log.level, list(log.handlers)
-    log.setLevel(logging.INFO)
-    yield lambda **wanted: log.addHandler(Log(**wanted))
-    log.handlers[:] = handlers
-    log.setLevel(level)
 
 
 @pytest.fixture
@@ -90,30 +47,6 @@ def make(tmp_path):
 @pytest.fixture
 def hooks(tmp_path):
     return lambda: (tmp_path / "hooks").read_text().splitlines()
-
-
-class Running:
-    """A broker that serves in this process."""
-
-    def __init__(self, config, on_log, **serve):
-        self.up = asyncio.get_running_loop().create_future()
-        self.stopping = asyncio.Event()
-        on_log(
-            serving=lambda record: self.up.set_result(record.addresses),
-            stopping=lambda _: self.stopping.set(),
-        )
-        self.task = asyncio.ensure_future(service.serve(config, **serve))
-
-    async def start(self):
-        await asyncio.wait({self.up, self.task}, return_when=asyncio.FIRST_COMPLETED)
-        if self.task.done():
-            self.task.result()
-        self.url = self.up.result()[0]
-        self.port = int(self.url.rpartition(":")[2])
-        return self
-
-    async def client(self):
-        return Client(*await asyncio.open_connection("127.0.0.1", self.port))
 
 
 async def test_it_serves_until_sigterm_and_leaves_nothing(
