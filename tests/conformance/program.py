@@ -36,7 +36,7 @@ class Growing:
 
     def __init__(self):
         self._items = []
-        self._changed = threading.Condition()
+        self._changed = threading.Condition()  # re-entrant: a search may look again
 
     def add(self, items):
         with self._changed:
@@ -86,6 +86,11 @@ class Told(Growing):
         with self._changed:
             events = self._by["socket", socket_id]
             return next((event for event in events if event["type"] == kind), None)
+
+    def count(self, kind, socket_id):
+        """How many events of a kind a socket has had by now."""
+        with self._changed:
+            return sum(event["type"] == kind for event in self._by["socket", socket_id])
 
     def of_host(self, host):
         return [event for event in self.all() if event["host"] == host]
