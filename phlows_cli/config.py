@@ -39,6 +39,8 @@ class Server:
     drain_timeout: float
     close_timeout: float
     state_dir: Path
+    tls_cert: str
+    tls_key: str
     log_format: str
 
 
@@ -168,6 +170,9 @@ class _Document:
             self._section((name,), self.root.get(name, {}), table)
             for name, table in settings.SECTIONS.items()
         )
+        if bool(server["tls_cert"]) != bool(server["tls_key"]):
+            lone = "tls_cert" if server["tls_cert"] else "tls_key"
+            self._report(("server", lone), "is set alone: tls_cert and tls_key belong together")
         state_dir = Path(server.pop("state_dir") or self._state_dir())
         return Config(
             self.path,

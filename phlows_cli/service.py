@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
-import resource
 import signal
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
-from phlows_cli import logs
+from phlows_cli import logs, system
 from phlows_cli.address import bridge_url
 from phlows_cli.banner import banner, problems
 from phlows_cli.broker.broker import Broker
-from phlows_cli.errors import PhlowsError
-from phlows_cli.runtime.runtime import RuntimeSettings, runtime_for
+from phlows_cli.changes import Changes, changes_between
+from phlows_cli.config import load_config
+from phlows_cli.errors import PhlowsError, RequestError
+from phlows_cli.runtime.runtime import RuntimeSettings, command_for, runtime_for
 from phlows_cli.runtime.slots import Slots
 from phlows_cli.server.access import Access
 from phlows_cli.server.bridge import Bridge
 from phlows_cli.server.front import Front
 from phlows_cli.server.key import load_key
 from phlows_cli.server.listener import Listeners
+from phlows_cli.server.metrics import Metrics
+from phlows_cli.server.tls import Certificate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,149 +43,254 @@ KEPT_DESCRIPTORS: Final = 256
 NO_PAGES: Final[Mapping[str, Page]] = {}
 
 
-def run(config: Config, routes: Mapping[str, Page] = NO_PAGES) -> int:
+def run(
+    config: Config,
+    routes: Mapping[str, Page] = NO_PAGES,
+    reread: Callable[[], Config] | None = None,
+) -> int:
     """Serve until a signal ends it; returns the exit code.
 
     Args:
         config: as loaded.
         routes: public pages besides the bridge, path -> (content type, body).
+        reread: what a reload calls, so that options stay above the file; by
+            default it loads the file again, if there is one.
 
     Raises:
         ListenError: an address cannot be bound.
         ConfigError: the key file cannot be read or made.
     """
     logs.configure(config.server.log_format)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(serve(config, routes))
+    with asyncio.Runner(loop_factory=system.loop_factory()) as runner:
+        return runner.run(serve(config, routes, reread))
 
 
-async def serve(config: Config, routes: Mapping[str, Page] = NO_PAGES) -> int:
+async def serve(
+    config: Config,
+    routes: Mapping[str, Page] = NO_PAGES,
+    reread: Callable[[], Config] | None = None,
+) -> int:
     """The same on a running event loop."""
-    descriptors = _raise_descriptor_limit()
-    config = replace(config, limits=_resolve(config.limits, descriptors))
-    access = Access(config.server, config.bridge, load_key(config.bridge.key_file))
-    broker = Broker(config.limits)
-    tick = _tick_interval(config)
-    front = Front(config, broker, Bridge(broker, access, routes), access, tick)
-    # Inherited as ignored, it would take every hook's exit code away.
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    stopping = _stop_signals()
-    listeners = Listeners()
-    # Bound first: apps are told the port, which the system may have chosen.
-    listeners.bind(config.server)
+    service = Service(config, routes, reread)
+    await service.start()
     try:
-        _add_hosts(broker, config, bridge_url(config.server.listen, listeners.port))
-        await listeners.open(front)
-    except PhlowsError:
-        await listeners.close()
-        raise
-    ticker = Ticker(tick, front.tick, broker.drops.report)
-    _announce(config, listeners.addresses, descriptors)
-    _quiet_garbage_collection()
-    await stopping.get()
-    code = await _drain(config, broker, front, stopping)
-    await listeners.close()
-    front.abort_all()
-    await broker.stop()
-    ticker.stop()
-    return code
+        return await service.wait()
+    finally:
+        await service.stop()
 
 
-class Ticker:
-    """Calls `every_tick` each interval and `every_second` once a second."""
+class Service:
+    """A running broker and the configuration it runs with."""
 
     def __init__(
-        self, interval: float, every_tick: Callable[[], None], every_second: Callable[[], None]
+        self,
+        config: Config,
+        routes: Mapping[str, Page] = NO_PAGES,
+        reread: Callable[[], Config] | None = None,
     ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._interval = interval
-        self._every_tick = every_tick
-        self._every_second = every_second
-        self._second = self._loop.time()
-        self._timer = self._loop.call_later(interval, self._tick)
+        self._reread = reread or (lambda: load_config(config.path) if config.path else config)
+        self._descriptors = system.raise_descriptor_limit()
+        self._loaded = config
+        self.config = self._resolved(config)
+        self._slots = Slots(config.limits.concurrency)
+        self._access = self._make_access(self.config)
+        self.broker = Broker(self.config.limits)
+        self._metrics = Metrics(self.broker, lambda: self._ticker.lag)
+        self.broker.on_hook = self._metrics.observe
+        self._bridge = Bridge(self.broker, self._access, routes, self)
+        tick = _tick_interval(self.config)
+        self._front = Front(self.config, self.broker, self._bridge, self._access, tick)
+        self._certificate = _certificate(config)
+        self._listeners = Listeners(self._certificate)
+        self._watch = system.FileWatch(config.path)
+        self._asked_to_stop: asyncio.Queue[str] = asyncio.Queue()
+        self._ticker = system.Ticker(tick, self._front.tick, self._every_second)
 
-    def stop(self) -> None:
-        """Call no more."""
-        self._timer.cancel()
+    async def start(self) -> None:
+        """Listen, and say so.
 
-    def _tick(self) -> None:
-        # First of all the next one: what fails below is logged by the loop.
-        self._timer = self._loop.call_later(self._interval, self._tick)
-        if self._loop.time() - self._second >= 1.0:
-            self._second = self._loop.time()
-            self._every_second()
-        self._every_tick()
-
-
-async def _drain(config: Config, broker: Broker, front: Front, stopping: asyncio.Queue[str]) -> int:
-    """Let everything end in its time; a second signal hurries."""
-    timeout = config.server.drain_timeout
-    log.info("stopping", extra={"sockets": broker.connected, "drain_timeout": timeout})
-    draining = asyncio.ensure_future(_drain_all(config, broker, front))
-    hurried = asyncio.ensure_future(stopping.get())
-    await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
-    hurried.cancel()
-    if not draining.done():
-        draining.cancel()
-        log.warning("stopped at once by a second signal", extra={"hooks": len(broker.tasks)})
-        return 1
-    return 1 if draining.result() else 0
-
-
-async def _drain_all(config: Config, broker: Broker, front: Front) -> int:
-    cut = await broker.drain(config.server.drain_timeout)
-    # The front's deadlines end a channel after close_timeout at the latest.
-    await front.wait_empty()
-    return cut
-
-
-def _add_hosts(broker: Broker, config: Config, url: str) -> None:
-    settings = RuntimeSettings(
-        interpreters=config.interpreters,
-        queue=config.limits.queue,
-        output=config.limits.output,
-        url=url,
-        slots=Slots(config.limits.concurrency),
-    )
-    for host in config.hosts.values():
-
-        def runtime(app: Application) -> Runtime | None:
-            return runtime_for(app.host, settings, app.on_stderr) if app.host.hooks else None
-
-        broker.add_host(host, runtime)
-
-
-def _announce(config: Config, addresses: list[str], descriptors: int) -> None:
-    sockets = config.limits.max_connections
-    if config.server.log_format == "text":
-        sys.stderr.write(banner(config, addresses, descriptors, sockets) + "\n")
-        sys.stderr.flush()
-    else:
-        facts = {"addresses": addresses, "hosts": len(config.hosts), "sockets": sockets}
-        log.info("serving", extra=facts)
-    for problem in problems(config):
-        log.warning("%s", problem)
-
-
-def _stop_signals() -> asyncio.Queue[str]:
-    """The signals that ask the broker to stop, as they come."""
-    loop = asyncio.get_running_loop()
-    names: asyncio.Queue[str] = asyncio.Queue()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, names.put_nowait, number.name)
-    return names
-
-
-def _raise_descriptor_limit() -> int:
-    """Use all descriptors that this process may have; returns how many."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 1_048_576 if hard == resource.RLIM_INFINITY else hard
-    if soft < wanted:
+        Raises:
+            ListenError: an address cannot be bound.
+            ConfigError: an app has no interpreter.
+        """
         try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        except (OSError, ValueError):  # macOS caps it below what it names as hard
-            return soft
-    return wanted
+            # Bound first: apps are told the port, which the system may have chosen.
+            self._listeners.bind(self.config.server)
+            self._settings = self._runtime_settings(self.config)
+            for host in self.config.hosts.values():
+                self.broker.add_host(host, self._make_runtime)
+            await self._listeners.open(self._front)
+        except PhlowsError:
+            await self._listeners.close()
+            self._ticker.stop()
+            raise
+        self._take_signals()
+        self._announce()
+        system.quiet_garbage_collection()
+
+    async def wait(self) -> int:
+        """Serve until a signal or a drain, and end in order; returns the exit code."""
+        why = await self._asked_to_stop.get()
+        timeout = self.config.server.drain_timeout
+        facts = {"reason": why, "sockets": self.broker.connected, "drain_timeout": timeout}
+        log.info("stopping", extra=facts)
+        hurry = asyncio.Event()
+        watching = asyncio.ensure_future(self._hurry_on_signal(hurry))
+        cut = await self.broker.drain(timeout, hurry)
+        # The front's deadlines end a channel after close_timeout at the latest.
+        await self._front.wait_empty()
+        watching.cancel()
+        return 1 if cut else 0
+
+    async def stop(self) -> None:
+        """End whatever still runs; the listeners close last."""
+        await self._listeners.close()
+        self._front.abort_all()
+        await self.broker.stop()
+        self._ticker.stop()
+
+    # What the bridge and signals ask for
+
+    def drain(self) -> None:
+        """Stop as on SIGTERM."""
+        self._asked_to_stop.put_nowait("drain")
+
+    def metrics(self) -> bytes:
+        """What Prometheus reads."""
+        return self._metrics.render()
+
+    def reload(self) -> Mapping[str, list[str]]:
+        """Read the config file again and apply it without dropping a socket.
+
+        Raises:
+            ConfigError: the file is wrong; nothing was changed.
+            RequestError: 503, the broker is stopping.
+        """
+        if self.broker.is_draining:
+            raise RequestError("the broker is stopping", 503)
+        self._watch.accept()
+        loaded = self._reread()
+        changes = changes_between(self._loaded, loaded)
+        config = self._resolved(_keep_fixed(self.config, loaded))
+        for host in config.hosts.values():
+            if host.hooks:
+                command_for(host, config.interpreters)  # raises before anything is changed
+        access = self._make_access(config)
+        certificate = _certificate(loaded)
+        if certificate is not None and self._certificate is not None:
+            self._certificate.replace(certificate)
+        self._apply(config, access, changes)
+        self._loaded = _keep_fixed(self._loaded, loaded)
+        facts = changes.as_dict()
+        shown = {name: ",".join(names) for name, names in facts.items() if names}
+        log.info("reloaded", extra=shown)
+        return facts
+
+    def _apply(self, config: Config, access: Access, changes: Changes) -> None:
+        """Put a checked configuration to work; nothing here may fail half-way."""
+        logs.configure(config.server.log_format)
+        self.config = config
+        self._slots.resize(config.limits.concurrency)
+        self._settings = self._runtime_settings(config)
+        self.broker.apply_limits(config.limits)
+        self._access = access
+        self._bridge.access = access
+        tick = _tick_interval(config)
+        self._ticker.interval = tick
+        self._front.apply(config, access, tick)
+        for name in changes.removed:
+            self.broker.remove_host(name)
+        for name in changes.added:
+            self.broker.add_host(config.hosts[name], self._make_runtime)
+        for name in self._hosts_to_change(changes):
+            self.broker.change_host(config.hosts[name], self._make_runtime)
+
+    def _hosts_to_change(self, changes: Changes) -> list[str]:
+        """Those with other settings; all, when what every runtime uses has changed."""
+        shared = {"limits.queue", "limits.output", "interpreters.php", "interpreters.py"}
+        if shared.isdisjoint(changes.settings):
+            return list(changes.changed)
+        return [name for name in self.config.hosts if name not in changes.added]
+
+    def _reload_quietly(self, why: str) -> None:
+        """Reload on a signal or a changed file: there is only the log to answer to."""
+        try:
+            self.reload()
+        except PhlowsError as error:
+            # The sentence is for the person who wrote the file: no traceback.
+            log.warning("reload refused, nothing was changed: %s", error, extra={"cause": why})
+
+    # Parts of the start
+
+    def _make_runtime(self, app: Application) -> Runtime | None:
+        return runtime_for(app.host, self._settings, app.on_stderr) if app.host.hooks else None
+
+    def _runtime_settings(self, config: Config) -> RuntimeSettings:
+        return RuntimeSettings(
+            interpreters=config.interpreters,
+            queue=config.limits.queue,
+            output=config.limits.output,
+            url=bridge_url(config.server.listen, self._listeners.port),
+            slots=self._slots,
+        )
+
+    def _make_access(self, config: Config) -> Access:
+        return Access(config.server, config.bridge, load_key(config.bridge.key_file))
+
+    def _resolved(self, config: Config) -> Config:
+        return replace(config, limits=_resolve(config.limits, self._descriptors))
+
+    def _announce(self) -> None:
+        config, addresses = self.config, self._listeners.addresses
+        sockets = config.limits.max_connections
+        if config.server.log_format == "text":
+            sys.stderr.write(banner(config, addresses, self._descriptors, sockets) + "\n")
+            sys.stderr.flush()
+        else:
+            facts: dict[str, Any] = {"addresses": addresses, "hosts": len(config.hosts)}
+            log.info("serving", extra=facts | {"sockets": sockets})
+        for problem in problems(config):
+            log.warning("%s", problem)
+
+    def _take_signals(self) -> None:
+        # Inherited as ignored, it would take every hook's exit code away.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._asked_to_stop.put_nowait, number.name)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_quietly, "SIGHUP")
+
+    async def _hurry_on_signal(self, hurry: asyncio.Event) -> None:
+        why = await self._asked_to_stop.get()
+        log.warning("stopping at once", extra={"reason": why})
+        hurry.set()
+
+    def _every_second(self) -> None:
+        self.broker.drops.report()
+        if not self.broker.is_draining and self._watch.has_changed():
+            self._reload_quietly("the file was changed")
+
+
+def _certificate(config: Config) -> Certificate | None:
+    server = config.server
+    if not server.tls_cert:
+        return None
+    return Certificate(Path(server.tls_cert), Path(server.tls_key))
+
+
+def _keep_fixed(running: Config, loaded: Config) -> Config:
+    """A new configuration, but for what only a restart changes."""
+    before = running.server
+    server = replace(
+        loaded.server,
+        listen=before.listen,
+        port=before.port,
+        paths=before.paths,
+        state_dir=before.state_dir,
+    )
+    if bool(before.tls_cert) != bool(server.tls_cert):  # renewed, but neither begun nor ended
+        server = replace(server, tls_cert=before.tls_cert, tls_key=before.tls_key)
+    return replace(loaded, server=server)
 
 
 def _resolve(limits: Limits, descriptors: int) -> Limits:
@@ -202,19 +310,3 @@ def _tick_interval(config: Config) -> float:
         limits.auth_timeout, limits.handshake_timeout, server.close_timeout, server.ping_interval
     )
     return min(1.0, max(0.02, shortest / 4))
-
-
-def _quiet_garbage_collection() -> None:
-    """What exists now stays: collections look at what came since."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 50)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop where it exists."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop

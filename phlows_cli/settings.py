@@ -111,6 +111,8 @@ SERVER: Final = (
         "where the key is kept; default $STATE_DIRECTORY, else /var/lib/phlows for root, "
         "else the user's state folder",
     ),
+    Setting("tls_cert", values.file, "", "a PEM chain: wss:// without a proxy; a reload reads it"),
+    Setting("tls_key", values.file, "", "the PEM key of tls_cert; both or neither"),
     Setting("log_format", values.choice("text", "json"), "text", "how log lines are written"),
 )
 

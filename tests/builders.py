@@ -14,7 +14,7 @@ from phlows_cli.server.access import Access
 from phlows_cli.server.bridge import Bridge as HttpBridge
 from phlows_cli.server.feed import Feed
 from phlows_cli.wire.request import Request
-from tests.fakes import FakeClock, FakePeer, ScriptedRuntime
+from tests.fakes import FakeClock, FakeControl, FakePeer, ScriptedRuntime
 
 HOST = "app.test"
 KEY = "the-key-of-this-broker"
@@ -48,6 +48,8 @@ def make_server(**changes):
         "drain_timeout": 30.0,
         "close_timeout": 1.0,
         "state_dir": Path("state"),
+        "tls_cert": "",
+        "tls_key": "",
         "log_format": "text",
     }
     return Server(**values | changes)
@@ -156,7 +158,7 @@ class BridgeScene:
         self.stage = Stage(automatic=HOOK_NAMES, **stage)
         self.broker = self.stage.broker
         access = Access(make_server(), make_bridge(), KEY)
-        self.bridge = HttpBridge(self.broker, access, dict(pages))
+        self.bridge = HttpBridge(self.broker, access, dict(pages), FakeControl())
         self.caller = access.caller("127.0.0.1")
 
     def ask(self, target, method="GET", body=b"", headers=(), **changes):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import logging
 import os
+import resource
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -66,3 +69,43 @@ def no_error_is_logged(caplog):
     yield
     errors = [r for r in caplog.get_records("call") if r.levelno >= logging.ERROR]
     assert not errors, "\n".join(f"{r.name}: {r.getMessage()}\n{r.exc_text}" for r in errors)
+
+
+@pytest.fixture
+def this_process():
+    """Undo what a broker does to the process that it has for itself."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    thresholds, on_child = gc.get_threshold(), signal.getsignal(signal.SIGCHLD)
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    signal.signal(signal.SIGCHLD, on_child)
+    gc.set_threshold(*thresholds)
+    gc.unfreeze()
+    resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+
+
+class Log(logging.Handler):
+    """Calls back with each record of a message."""
+
+    def __init__(self, **wanted):
+        super().__init__()
+        self.wanted = wanted
+
+    def emit(self, record):
+        call = self.wanted.get(record.getMessage().replace(" ", "_"))
+        if call is not None:
+            call(record)
+
+
+@pytest.fixture
+def on_log():
+    """on_log(message_with_underscores=function): follow the log of the service."""
+    log = logging.getLogger("phlows.service")
+    level, handlers = log.level, list(log.handlers)
+    log.setLevel(logging.INFO)
+    yield lambda **wanted: log.addHandler(Log(**wanted))
+    log.handlers[:] = handlers
+    log.setLevel(level)

@@ -111,7 +111,10 @@ class ScriptedRuntime:
         self.calls = []
         self.is_at_limit = False
         self.is_stopped = False
+        self.ended = asyncio.Event()
         self.running = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
         self._by_hand = asyncio.Queue()
 
     @property
@@ -136,10 +139,13 @@ class ScriptedRuntime:
             return HookResult(Outcome.ACCEPTED)
         self._by_hand.put_nowait(call)
         self.running += 1
+        self._quiet.clear()
         try:
             return await call.done
         finally:
             self.running -= 1
+            if not self.running:
+                self._quiet.set()
 
     async def started(self, name):
         """Wait for the next hook that is not automatic: it must be this one."""
@@ -151,8 +157,13 @@ class ScriptedRuntime:
         """Whether no hook waits for the test."""
         return self._by_hand.empty()
 
+    async def retire(self):
+        await self._quiet.wait()
+        await self.stop()
+
     async def stop(self):
         self.is_stopped = True
+        self.ended.set()
         for call in self.calls:
             if not call.done.done():
                 call.ends(Outcome.FAILED, reason="stopped")
@@ -256,3 +267,24 @@ async def turns(number=8):
     """Let whatever is ready run; nothing that a test has not ended goes on by itself."""
     for _ in range(number):
         await asyncio.sleep(0)
+
+
+class FakeControl:
+    """What the bridge may ask of the process: noted, and answered as told."""
+
+    def __init__(self, changes=None, error=None):
+        self.changes = changes or {"added": [], "removed": []}
+        self.error = error
+        self.asked = []
+
+    def reload(self):
+        self.asked.append("reload")
+        if self.error is not None:
+            raise self.error
+        return self.changes
+
+    def drain(self):
+        self.asked.append("drain")
+
+    def metrics(self):
+        return b"phlows_casts_total 1.0\n"

@@ -121,6 +121,8 @@ def test_without_a_file_every_setting_has_its_default():
         drain_timeout=30.0,
         close_timeout=1.0,
         state_dir=loaded.server.state_dir,
+        tls_cert="",
+        tls_key="",
         log_format="text",
     )
     assert loaded.bridge == Bridge(
@@ -197,6 +199,8 @@ def test_every_setting_can_be_set(folder):
             drain_timeout = 0
             close_timeout = 0.5
             state_dir = "state"
+            tls_cert = "cert.pem"
+            tls_key = "key.pem"
             log_format = "json"
             [bridge]
             allow = ["unix", "192.168.1.1"]
@@ -241,6 +245,8 @@ def test_every_setting_can_be_set(folder):
         drain_timeout=0.0,
         close_timeout=0.5,
         state_dir=folder / "state",
+        tls_cert=str(folder / "cert.pem"),
+        tls_key=str(folder / "key.pem"),
         log_format="json",
     )
     assert loaded.bridge == Bridge(

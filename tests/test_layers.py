@@ -107,7 +107,7 @@ def test_the_pure_parts_know_no_event_loop_and_no_system(module):
         ("click", ("cli.", "__main__", "config")),
         ("rich", ("cli.",)),
         ("requests", ("cli.",)),
-        ("uvloop", ("service",)),
+        ("uvloop", ("system",)),
         ("httptools", ("wire.",)),
         ("websockets", ("wire.",)),
         ("subprocess", ("runtime.", "banner", "cli.")),

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
-import logging
 import os
-import resource
 import signal
 import socket
-import sys
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 
-from phlows_cli import service
+from phlows_cli import service, system
 from phlows_cli.errors import ConfigError, ListenError
-from phlows_cli.service import KEPT_DESCRIPTORS, Ticker
+from phlows_cli.service import KEPT_DESCRIPTORS
 from tests.builders import HOST, make_bridge, make_config, make_host, make_limits, make_server
-from tests.fakes import FakeClock
-from tests.server.serving import Client, close_frame, frame, http, post, upgrade
+from tests.running import Running
+from tests.server.serving import close_frame, frame, http, post, upgrade
 
 APP = """#!/bin/sh
 echo "$1 $PHLOWS_URL" >> "$LOG"
@@ -29,46 +23,6 @@ case "$1" in
   *) echo true;;
 esac
 """
-
-
-@pytest.fixture
-def this_process():
-    """Undo what a broker does to the process that it has for itself."""
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
-    thresholds, on_child = gc.get_threshold(), signal.getsignal(signal.SIGCHLD)
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    signal.signal(signal.SIGCHLD, on_child)
-    gc.set_threshold(*thresholds)
-    gc.unfreeze()
-    resource.setrlimit(resource.RLIMIT_NOFILE, limit)
-
-
-class Log(logging.Handler):
-    """Calls back with each record of a message."""
-
-    def __init__(self, **wanted):
-        super().__init__()
-        self.wanted = wanted
-
-    def emit(self, record):
-        call = self.wanted.get(record.getMessage().replace(" ", "_"))
-        if call is not None:
-            call(record)
-
-
-@pytest.fixture
-def on_log():
-    """on_log(message_with_underscores=function): follow the log of the service."""
-    log = logging.getLogger("phlows.service")
-    level, handlers = log.level, list(log.handlers)
-    log.setLevel(logging.INFO)
-    yield lambda **wanted: log.addHandler(Log(**wanted))
-    log.handlers[:] = handlers
-    log.setLevel(level)
 
 
 @pytest.fixture
@@ -93,30 +47,6 @@ def make(tmp_path):
 @pytest.fixture
 def hooks(tmp_path):
     return lambda: (tmp_path / "hooks").read_text().splitlines()
-
-
-class Running:
-    """A broker that serves in this process."""
-
-    def __init__(self, config, on_log, **serve):
-        self.up = asyncio.get_running_loop().create_future()
-        self.stopping = asyncio.Event()
-        on_log(
-            serving=lambda record: self.up.set_result(record.addresses),
-            stopping=lambda _: self.stopping.set(),
-        )
-        self.task = asyncio.ensure_future(service.serve(config, **serve))
-
-    async def start(self):
-        await asyncio.wait({self.up, self.task}, return_when=asyncio.FIRST_COMPLETED)
-        if self.task.done():
-            self.task.result()
-        self.url = self.up.result()[0]
-        self.port = int(self.url.rpartition(":")[2])
-        return self
-
-    async def client(self):
-        return Client(*await asyncio.open_connection("127.0.0.1", self.port))
 
 
 async def test_it_serves_until_sigterm_and_leaves_nothing(
@@ -211,7 +141,7 @@ def test_run_tells_that_it_is_up_and_returns_the_exit_code(
     def stop(*_):
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(service, "_quiet_garbage_collection", stop)
+    monkeypatch.setattr(system, "quiet_garbage_collection", stop)
     config = make()
     config = replace(config, server=replace(config.server, log_format=log_format))
     assert service.run(config) == 0
@@ -263,26 +193,6 @@ def test_sockets_get_what_descriptors_leave(caplog):
 
 
 @pytest.mark.parametrize(
-    ("soft", "hard", "works", "expected"),
-    [
-        (1024, 4096, True, 4096),
-        (4096, 4096, True, 4096),
-        (1024, resource.RLIM_INFINITY, True, 1_048_576),
-        (1024, resource.RLIM_INFINITY, False, 1024),
-    ],
-)
-def test_all_descriptors_are_used_that_the_system_allows(monkeypatch, soft, hard, works, expected):
-    def setrlimit(_, limits):
-        if not works:
-            raise ValueError("not allowed to raise maximum limit")
-        assert limits == (expected, hard)
-
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, hard))
-    monkeypatch.setattr(resource, "setrlimit", setrlimit)
-    assert service._raise_descriptor_limit() == expected
-
-
-@pytest.mark.parametrize(
     ("server", "limits", "expected"),
     [
         ({}, {}, 0.25),
@@ -296,68 +206,3 @@ def test_all_descriptors_are_used_that_the_system_allows(monkeypatch, soft, hard
 def test_time_is_looked_at_four_times_within_the_shortest_timeout(server, limits, expected):
     config = make_config(server=make_server(**server), limits=make_limits(**limits))
     assert service._tick_interval(config) == pytest.approx(expected)
-
-
-class FakeLoop:
-    """Timers that fire when the test lets time pass."""
-
-    def __init__(self):
-        self.clock = FakeClock(0.0)
-        self.timers = []
-
-    def time(self):
-        return self.clock()
-
-    def call_later(self, delay, call):
-        timer = SimpleNamespace(at=self.clock() + delay, call=call)
-        timer.cancel = lambda: self.timers.remove(timer)
-        self.timers.append(timer)
-        return timer
-
-    def advance(self, seconds):
-        end = self.clock() + seconds
-        while due := [timer for timer in self.timers if timer.at <= end + 1e-9]:
-            self.timers.remove(due[0])
-            self.clock.now = max(self.clock.now, due[0].at)
-            due[0].call()
-        self.clock.now = end
-
-
-@pytest.fixture
-def loop(monkeypatch):
-    loop = FakeLoop()
-    monkeypatch.setattr(service.asyncio, "get_running_loop", lambda: loop)
-    return loop
-
-
-def test_a_ticker_calls_each_tick_and_each_second(loop):
-    ticks, seconds = [], []
-    ticker = Ticker(0.25, lambda: ticks.append(loop.time()), lambda: seconds.append(loop.time()))
-    loop.advance(3)
-    assert len(ticks) == 12
-    assert seconds == [1.0, 2.0, 3.0]
-    ticker.stop()
-    loop.advance(3)
-    assert len(ticks) == 12
-    assert loop.timers == []
-
-
-def test_a_failing_tick_does_not_stop_the_clock(loop):
-    ticks = []
-
-    def fail():
-        ticks.append(1)
-        raise ValueError("in a tick")
-
-    Ticker(1.0, fail, lambda: None)
-    for _ in range(3):
-        with pytest.raises(ValueError, match="in a tick"):
-            loop.advance(1)
-    assert len(ticks) == 3
-
-
-def test_uvloop_is_used_where_it_exists(monkeypatch):
-    uvloop = pytest.importorskip("uvloop")
-    assert service._loop_factory() is uvloop.new_event_loop
-    monkeypatch.setitem(sys.modules, "uvloop", None)
-    assert service._loop_factory() is None

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from secrets import token_hex
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from phlows_cli.broker.deadlines import Deadlines
 from phlows_cli.broker.drops import Drops
@@ -30,9 +30,28 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("phlows.broker")
 
+RuntimeFor: TypeAlias = "Callable[[Application], Runtime | None]"
+"""Makes the runtime that will work for an application; None for push-only hosts."""
+
 RETRY_AFTER: Final = (("Retry-After", "5"),)
 CLOSE_SLICE: Final = 100
-"""Sockets closed a loop turn when all are closed, so that the rest is served too."""
+"""Sockets closed at a time when all are closed..."""
+
+CLOSE_PAUSE: Final = 0.01
+"""...with so many seconds between, so that they do not all come back at once."""
+
+HURRIED: Final = 2.0
+"""Seconds that close hooks get when a second signal came."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """What went through the broker since it started."""
+
+    connects: int = 0
+    messages: int = 0
+    casts: int = 0
+    deliveries: int = 0
 
 
 class Broker:
@@ -51,17 +70,81 @@ class Broker:
         self.drops = Drops()
         self.tasks = Tasks()
         self.apps: dict[str, Application] = {}
+        self.counts = Counts()
+        self.on_hook: Callable[[Hook, HookResult], None] | None = None
         self.is_draining = False
         self.connected = 0
         self._arriving = 0
+        self._runtimes: set[Runtime] = set()
+        self._farewells = Tasks()
         self._auth_deadlines: Deadlines[Session] = Deadlines(limits.auth_timeout)
 
-    def add_host(self, host: Host, runtime_for: Callable[[Application], Runtime | None]) -> None:
+    # Hosts
+
+    def add_host(self, host: Host, runtime_for: RuntimeFor) -> None:
         """Serve a host; `runtime_for` is given the application it will work for."""
-        app = Application(host, None, self.drops, self.events)
-        app.runtime = runtime_for(app)
+        app = self._application(host, runtime_for)
         self.apps[host.name] = app
         self.hub.add_host(host.name)
+
+    def change_host(self, host: Host, runtime_for: RuntimeFor) -> None:
+        """Use other settings from the next hook on; its sockets stay.
+
+        What runs or waits ends with the settings it began with.
+        """
+        app = self.apps[host.name]
+        before = app.runtime
+        app.host, app.runtime = host, self._application(host, runtime_for).runtime
+        self._retire(before)
+
+    def remove_host(self, name: str) -> None:
+        """Serve a host no longer: its sockets close, with their close hooks.
+
+        Casts to it are an error from now on. Its app is ended when the last
+        close hook is done.
+        """
+        app = self.apps.pop(name)
+        for session in self.hub.remove_host(name):
+            session.end(CloseCode.HOST_REMOVED, "this host is not served any more")
+        app.is_removed = True
+        if not app.sessions:
+            self._retire(app.runtime)
+
+    def check_served(self, app: Application) -> None:
+        """Whether an upgrade that waited for its app may still be opened.
+
+        Raises:
+            RequestError: 421, the host was removed; 503, the broker is stopping.
+        """
+        if app.is_removed:
+            raise RequestError(f"host {app.host.name!r} is not served any more", 421)
+        if self.is_draining:
+            raise RequestError("the broker is stopping", 503, RETRY_AFTER)
+
+    def _application(self, host: Host, runtime_for: RuntimeFor) -> Application:
+        app = Application(host, None, self.drops, self.events, self._observe)
+        app.runtime = runtime_for(app)
+        if app.runtime is not None:
+            self._runtimes.add(app.runtime)
+        return app
+
+    def _observe(self, hook: Hook, result: HookResult) -> None:
+        if self.on_hook is not None:
+            self.on_hook(hook, result)
+
+    def _retire(self, runtime: Runtime | None) -> None:
+        """End a runtime once the hooks that it was given are done."""
+        if runtime is not None:
+            self._farewells.spawn(self._see_off(runtime))
+
+    async def _see_off(self, runtime: Runtime) -> None:
+        await runtime.retire()
+        self._runtimes.discard(runtime)
+
+    def apply_limits(self, limits: Limits) -> None:
+        """Hold to other limits: what is counted or timed from now on."""
+        self.limits = limits
+        self._auth_deadlines.seconds = limits.auth_timeout
 
     # Connections
 
@@ -109,6 +192,8 @@ class Broker:
         """
         session = Session(self, app, socket, claim, peer)
         self.connected += 1
+        self.counts.connects += 1
+        app.sessions += 1
         self.hub.accept(app.host.name, session)
         if self.events.is_watched:
             fields = {"socket": socket, "address": peer.address, "agent": peer.agent}
@@ -137,6 +222,7 @@ class Broker:
 
     def on_receive(self, session: Session, size: int) -> None:
         """A message came in; the first one answers the auth deadline."""
+        self.counts.messages += 1
         if session.phase < Phase.OPEN:
             self._auth_deadlines.discard(session)
         if self.events.is_watched:
@@ -154,7 +240,10 @@ class Broker:
 
     def on_finished(self, session: Session) -> None:
         """The close hook is done and nothing is left of the session."""
-        log.debug("session ended", extra={"host": session.app.host.name, "socket": session.id})
+        app = session.app
+        app.sessions -= 1
+        if app.is_removed and not app.sessions:
+            self._retire(app.runtime)
 
     # Casts
 
@@ -170,6 +259,8 @@ class Broker:
         for member in members:
             if member.deliver(frame):
                 sent += 1
+        self.counts.casts += 1
+        self.counts.deliveries += sent
         receipt = Receipt(cast.host, sent, len(members) - sent, self._hold(cast, frame))
         if self.events.is_watched:
             self._tell_cast(cast, receipt)
@@ -218,35 +309,54 @@ class Broker:
 
     # The end
 
-    async def drain(self, seconds: float) -> int:
+    async def drain(self, seconds: float, hurry: asyncio.Event | None = None) -> int:
         """Let waiting events run, close every socket, run the close hooks.
 
         Args:
             seconds: for all of it; waiting events get half.
+            hurry: once it is set, waiting events are dropped at once and
+                close hooks get HURRIED seconds.
 
         Returns:
-            How many hooks still ran at the end and were cut.
+            How many sockets' hooks were not done at the end, and are cut.
         """
         self.is_draining = True
+        hurry = hurry or asyncio.Event()
         deadline = self.clock() + seconds
         for session in self._sessions():
             session.peer.pause_reading()
-        await self.tasks.settle(seconds / 2)
-        for number, session in enumerate(self._sessions(), 1):
-            session.end(CloseCode.DRAIN, "the broker is restarting")
-            if number % CLOSE_SLICE == 0:
-                await asyncio.sleep(0)
-        left = await self.tasks.settle(max(0.0, deadline - self.clock()))
+        await self._settle(seconds / 2, hurry)
+        await self._close_all()
+        left = await self._settle(max(0.0, deadline - self.clock()), hurry)
+        if left and hurry.is_set():
+            left = await self.tasks.settle(min(HURRIED, max(0.0, deadline - self.clock())))
         if left:
             log.error("hooks were cut at the end of drain_timeout", extra={"count": left})
         return left
 
+    async def _settle(self, seconds: float, hurry: asyncio.Event) -> int:
+        """Wait for what runs, unless someone is in a hurry."""
+        waits = {
+            asyncio.ensure_future(self.tasks.settle(seconds)),
+            asyncio.ensure_future(hurry.wait()),
+        }
+        _, others = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for other in others:
+            other.cancel()
+        return len(self.tasks)
+
+    async def _close_all(self) -> None:
+        for number, session in enumerate(self._sessions(), 1):
+            session.end(CloseCode.DRAIN, "the broker is restarting")
+            if number % CLOSE_SLICE == 0:
+                await asyncio.sleep(CLOSE_PAUSE)
+
     async def stop(self) -> None:
         """End what still runs, process groups included."""
-        for app in self.apps.values():
-            if app.runtime is not None:
-                await app.runtime.stop()
+        for runtime in list(self._runtimes):
+            await runtime.stop()
         await self.tasks.stop()
+        await self._farewells.stop()
         self.drops.report()
 
     def _sessions(self) -> list[Session]:

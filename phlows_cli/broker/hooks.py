@@ -11,7 +11,7 @@ from phlows_cli.model import Hook, HookResult, Outcome
 from phlows_cli.runtime.answer import values_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from phlows_cli.broker.drops import Drops
     from phlows_cli.broker.events import Events
@@ -23,8 +23,8 @@ log = logging.getLogger("phlows.hooks")
 ABSENT: Final = HookResult(Outcome.ACCEPTED, started=False)
 """A hook that the app does not have: nothing is started, everybody is let through."""
 
-IGNORED_LINES_RATE: Final = 20.0
-"""Output lines that are not JSON, logged a second a host; the rest are counted."""
+LOG_RATE: Final = 20.0
+"""Lines about what one app does wrong, logged a second; the rest are counted."""
 
 LOGGED_TEXT: Final = 200
 """Characters of such a line that are logged."""
@@ -34,20 +34,34 @@ SHORTEST_SECRET: Final = 4
 """Characters of a token that is masked in an app's words: "a" is in all of them."""
 
 
+def _ignore(hook: Hook, result: HookResult) -> None:
+    """Nobody measures."""
+
+
 class Application:
     """One host and how its app is called.
 
     A session keeps the application it was accepted with, so that a host that
     is removed still gets its close hooks. `runtime` is None on a push-only
-    host.
+    host; `sessions` counts those that still owe or run a hook.
     """
 
-    def __init__(self, host: Host, runtime: Runtime | None, drops: Drops, events: Events) -> None:
+    def __init__(
+        self,
+        host: Host,
+        runtime: Runtime | None,
+        drops: Drops,
+        events: Events,
+        observe: Callable[[Hook, HookResult], None] = _ignore,
+    ) -> None:
         self.host = host
         self.runtime = runtime
+        self.sessions = 0
+        self.is_removed = False
         self._drops = drops
         self._events = events
-        self._ignored_lines = TokenBucket(IGNORED_LINES_RATE, time.monotonic())
+        self._observe = observe
+        self._log_lines = TokenBucket(LOG_RATE, time.monotonic())
 
     @property
     def is_full(self) -> bool:
@@ -92,22 +106,26 @@ class Application:
             send(value)
         if not answer.ignored:
             return
-        if self._ignored_lines.take(time.monotonic()):
-            text = line[: 4 * LOGGED_TEXT].decode("utf-8", "replace")
-            shown = _without_token(text, hook)[:LOGGED_TEXT]
-            why = {**_ids(hook), "reason": answer.ignored, "text": shown}
-            log.warning("output not sent", extra=why)
+        text = line[: 4 * LOGGED_TEXT].decode("utf-8", "replace")
+        shown = _without_token(text, hook)[:LOGGED_TEXT]
+        self._warn("output not sent", {**_ids(hook), "reason": answer.ignored, "text": shown})
+
+    def _warn(self, fact: str, fields: Mapping[str, object]) -> None:
+        """Log what an app did wrong; one that never stops does not fill the disk."""
+        if self._log_lines.take(time.monotonic()):
+            log.warning(fact, extra=fields)
         else:
-            self._drops.count("log line of ignored output")
+            self._drops.count("log line about an app")
 
     def _record(self, hook: Hook, result: HookResult) -> None:
+        self._observe(hook, result)
         milliseconds = round(result.seconds * 1000, 3)
         if result.dropped:
             self._drops.count("output bytes over limits.output", result.dropped)
         if result.outcome not in (Outcome.ACCEPTED, Outcome.REFUSED):
             self._drops.count(f"{hook.name} {result.outcome}")
             why = {"outcome": result.outcome, "ms": milliseconds, "reason": result.reason}
-            log.warning("hook failed", extra={**_ids(hook), **why})
+            self._warn("hook failed", {**_ids(hook), **why})
         if self._events.is_watched:
             fields = {
                 "socket": hook.socket,

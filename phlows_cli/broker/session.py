@@ -87,6 +87,7 @@ class Session:
         "_pending",
         "_pending_bytes",
         "app",
+        "auth",
         "claim",
         "cookie_is_auth",
         "id",
@@ -102,13 +103,14 @@ class Session:
     def __init__(self, broker: Broker, app: Application, id_: str, claim: str, peer: Peer) -> None:
         self._broker = broker
         self.app = app
+        self.auth = app.host.auth  # a reload's other mode is for new sockets
         self.id = id_
         self.claim = claim
         self.token = ""
         self.peer = peer
         self.phase = Phase.NEW
         self.is_gone = False
-        self.cookie_is_auth = app.host.auth == "message" and claim != ""
+        self.cookie_is_auth = self.auth == "message" and claim != ""
         self.since = time.time()
         self.received = 0
         self.sent = 0
@@ -214,16 +216,16 @@ class Session:
         result = await self.app.call(self._hook("connect"))
         absent = not self.app.has("connect")
         self._owes_close = (result.started or absent) and result.outcome is not Outcome.REFUSED
-        if result.is_accepted or (self.app.host.auth == "upgrade" and _has_failed(result)):
+        if result.is_accepted or (self.auth == "upgrade" and _has_failed(result)):
             self._connected()
         else:
             self._refuse(result, CloseCode.CONNECT_REFUSED, "connect")
 
     def _connected(self) -> None:
         """Connect let the socket in: open, unless auth comes first."""
-        if self.app.host.auth == "none":
+        if self.auth == "none":
             self._admit("")
-        elif self.app.host.auth == "upgrade":
+        elif self.auth == "upgrade":
             self.phase = Phase.OPEN
 
     async def _expect_auth(self, text: str) -> None:

@@ -23,6 +23,8 @@ COMMANDS: Final = (
         "Run",
         (
             Row("serve", "Run the broker."),
+            Row("reload", "Let the broker read its configuration again."),
+            Row("drain", "Stop the broker in order."),
             Row("cast", "Push a message to connected clients."),
         ),
     ),
@@ -31,6 +33,7 @@ COMMANDS: Final = (
         (
             Row("host", "Register, change and list the hosts and their apps."),
             Row("hook", "Run one hook of an app, without a broker."),
+            Row("config", "Check the configuration."),
         ),
     ),
     Section(

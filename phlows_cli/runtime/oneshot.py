@@ -55,6 +55,9 @@ class OneShot:
         self._processes: set[Process] = set()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._calls = 0
+        self._is_quiet = asyncio.Event()
+        self._is_quiet.set()
         self._is_stopped = False
 
     @property
@@ -75,8 +78,20 @@ class OneShot:
         """Run one hook; see Runtime.call."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        result = self._refusal(hook) or await self._wait_and_run(hook, on_line)
+        self._calls += 1
+        self._is_quiet.clear()
+        try:
+            result = self._refusal(hook) or await self._wait_and_run(hook, on_line)
+        finally:
+            self._calls -= 1
+            if not self._calls:
+                self._is_quiet.set()
         return replace(result, seconds=loop.time() - began)
+
+    async def retire(self) -> None:
+        """Wait until the hooks that were asked for are done, then stop."""
+        await self._is_quiet.wait()
+        await self.stop()
 
     async def stop(self) -> None:
         """Refuse what waits, kill what runs, and wait until it is gone."""

@@ -53,6 +53,9 @@ class Runtime(Protocol):
     def is_full(self) -> bool:
         """Whether a new event, unless it is a close, would be refused."""
 
+    async def retire(self) -> None:
+        """Wait until the hooks that were asked for are done, then stop."""
+
     async def stop(self) -> None:
         """Refuse what waits, kill what runs, and wait until it is gone.
 

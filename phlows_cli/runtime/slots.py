@@ -25,10 +25,19 @@ class Slots:
         """Make a lane, which takes at most `limit` slots at a time."""
         return Lane(self, limit)
 
+    def resize(self, total: int) -> None:
+        """Hand out more or fewer from now on; what is taken stays taken."""
+        self.free += total - self.total
+        self.total = total
+        self._hand_out()
+
     def lane_changed(self, lane: Lane) -> None:
         """Give out what is free, now that a lane is longer or shorter."""
         self._enrol(lane)
-        while self.free and self._rota:
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        while self.free > 0 and self._rota:
             chosen, _ = self._rota.popitem(last=False)
             self.free -= chosen.serve_next()
             self._enrol(chosen)

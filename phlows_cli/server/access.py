@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 FORWARDED: Final = ("forwarded", "x-real-ip", "via", "origin", "sec-fetch-site")
 """Signs of a proxy or a browser: such a request needs the key."""
 
+_LOOPBACK: Final = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+
 _CHALLENGE: Final = (("WWW-Authenticate", 'Bearer realm="phlows"'),)
 
 
@@ -64,8 +66,17 @@ class Access:
             return normalise_host(first)
         return normalise_host(request.headers.get("host", ""))
 
-    def is_secure(self, request: Request, caller: Caller) -> bool:
-        """Whether the visitor's own connection is encrypted."""
+    @staticmethod
+    def is_secure(request: Request, caller: Caller, *, is_tls: bool) -> bool:
+        """Whether the visitor's own connection is encrypted.
+
+        Args:
+            request: the upgrade, with what its proxy says of it.
+            caller: its direct peer.
+            is_tls: whether the connection to us is encrypted.
+        """
+        if is_tls:
+            return True
         scheme = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
         return caller.is_trusted_proxy and scheme in ("https", "wss")
 
@@ -120,6 +131,11 @@ def is_ip_address(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_loopback(text: str) -> bool:
+    """Whether an address is this machine's own loopback."""
+    return is_within(text, _LOOPBACK)
 
 
 def is_within(text: str, networks: Iterable[IPv4Network | IPv6Network]) -> bool:

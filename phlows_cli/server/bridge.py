@@ -7,12 +7,12 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import msgspec
 
 from phlows_cli.broker import report
-from phlows_cli.errors import PhlowsError, RequestError
+from phlows_cli.errors import ConfigError, PhlowsError, RequestError
 from phlows_cli.model import Cast, CloseCode, Target, normalise_host, parse_excluded
 from phlows_cli.server.feed import Feed
 from phlows_cli.wire.response import error_response, json_response, receipt_response, text_response
@@ -35,6 +35,8 @@ Page = tuple[str, bytes]
 EVENT_TYPES: Final = ("open", "auth", "receive", "hook", "cast", "close", "lost")
 _HASH_START: Final = re.compile(r"[0-9a-f]{12,64}")
 
+METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
 CLOSE_REASON_BYTES: Final = 123
 """What a close frame has room for. Source: RFC 6455, section 5.5."""
 
@@ -46,6 +48,7 @@ class Route:
     method: str
     handle: Handler
     needs_key: bool = True
+    takes_body: bool = False
 
 
 class CastBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -70,19 +73,40 @@ _cast_body: Final = msgspec.json.Decoder(CastBody)
 _disconnect_body: Final = msgspec.json.Decoder(DisconnectBody)
 
 
+class Control(Protocol):
+    """What the bridge may ask of the process it runs in."""
+
+    def reload(self) -> Mapping[str, list[str]]:
+        """Read the configuration again; returns what changed.
+
+        Raises:
+            PhlowsError: it is wrong, and nothing was changed.
+        """
+
+    def drain(self) -> None:
+        """Stop, in order, as on SIGTERM."""
+
+    def metrics(self) -> bytes:
+        """The metrics in Prometheus' text format."""
+
+
 class Bridge:
     """Answers every request that is not an upgrade.
 
     Args:
         broker: what the routes call.
-        access: who may use them.
+        access: who may use them; a reload sets another.
+        control: what the routes ask of the process.
         pages: public GET routes besides the bridge's own (the demo's page).
     """
 
-    def __init__(self, broker: Broker, access: Access, pages: Mapping[str, Page]) -> None:
+    def __init__(
+        self, broker: Broker, access: Access, pages: Mapping[str, Page], control: Control
+    ) -> None:
         self._broker = broker
-        self._access = access
+        self.access = access
         self._pages = pages
+        self._control = control
         self._started = time.time()
 
     def answer(self, request: Request, caller: Caller) -> Answer:
@@ -107,8 +131,8 @@ class Bridge:
         if request.method != route.method:
             allow = (("Allow", route.method),)
             raise RequestError(f"{request.path} takes {route.method}", 405, allow)
-        self._access.check(request, caller, needs_key=route.needs_key)
-        if route.method == "POST":
+        self.access.check(request, caller, needs_key=route.needs_key)
+        if route.takes_body:
             _check_body(request)
         return route.handle(self, request)
 
@@ -171,6 +195,23 @@ class Bridge:
             raise RequestError(f"unknown type; there are: {', '.join(EVENT_TYPES)}")
         return Feed(self._broker.events, filters)
 
+    def metrics(self, request: Request) -> Answer:
+        """GET /metrics."""
+        return text_response(self._control.metrics(), METRICS_TYPE, keep_alive=request.keep_alive)
+
+    def reload(self, request: Request) -> Answer:
+        """POST /reload: read phlows.toml again."""
+        try:
+            changes = self._control.reload()
+        except ConfigError as error:
+            raise RequestError(f"nothing was changed: {error}") from error
+        return json_response({"status": "ok", **changes}, keep_alive=request.keep_alive)
+
+    def drain(self, request: Request) -> Answer:
+        """POST /drain: stop, as on SIGTERM."""
+        self._control.drain()
+        return json_response({"status": "ok"}, keep_alive=request.keep_alive)
+
     def _host_of(self, named: str, request: Request) -> str:
         """The host that a body names, else the header X-Phlo-Host.
 
@@ -184,12 +225,15 @@ class Bridge:
 
 
 ROUTES: Final[Mapping[str, Route]] = {
-    "/message": Route("POST", Bridge.message, needs_key=False),
+    "/message": Route("POST", Bridge.message, needs_key=False, takes_body=True),
     "/health": Route("GET", Bridge.health, needs_key=False),
     "/ready": Route("GET", Bridge.ready, needs_key=False),
     "/presence": Route("GET", Bridge.presence),
     "/events": Route("GET", Bridge.events),
-    "/disconnect": Route("POST", Bridge.disconnect),
+    "/disconnect": Route("POST", Bridge.disconnect, takes_body=True),
+    "/metrics": Route("GET", Bridge.metrics),
+    "/reload": Route("POST", Bridge.reload),
+    "/drain": Route("POST", Bridge.drain),
 }
 
 

@@ -76,7 +76,8 @@ class Channel(Outbox, asyncio.Protocol):
             self.transport.close()
         elif not self.is_ending:
             self._end_stream()
-        return True  # on_end closes, after what is queued
+        # on_end closes, after what is queued; TLS cannot stay open for that.
+        return self.transport.can_write_eof()
 
     def connection_lost(self, error: Exception | None) -> None:
         """Nothing can be sent any more."""

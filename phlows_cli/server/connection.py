@@ -15,11 +15,16 @@ from phlows_cli.wire.request import RequestReader
 from phlows_cli.wire.response import error_response
 
 if TYPE_CHECKING:
+    from phlows_cli.model import HookResult
+    from phlows_cli.server.access import Caller
     from phlows_cli.server.front import Front
     from phlows_cli.wire.request import Request
 
 EARLY_BYTES: Final = 16_384
 """Bytes held that a client sends before its upgrade is answered; then it waits."""
+
+GATHERED_BYTES: Final = 65_536
+"""Bytes of answers that go out in one write: then it shows whether they are read."""
 
 RETRY_AFTER: Final = (("Retry-After", "5"),)
 
@@ -43,7 +48,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected."""
         self._transport = cast("asyncio.Transport", transport)
-        self._caller = self._front.access.caller(_peer_address(self._transport))
+        self._address = _peer_address(self._transport)
+        self._is_tls = transport.get_extra_info("sslcontext") is not None
         if not self._front.make_room():
             self._front.broker.drops.count("connection over the limit of descriptors")
             self.abort()
@@ -115,9 +121,15 @@ class Connection(asyncio.Protocol):
 
     # Requests
 
+    @property
+    def _caller(self) -> Caller:
+        """Who calls, by the rules of now: a reload may have changed them."""
+        return self._front.access.caller(self._address)
+
     def _serve(self) -> None:
-        """Answer what can be answered now, in one write."""
+        """Answer what can be answered now, in as few writes as may be."""
         answers: list[bytes] = []
+        size = 0
         while self._requests and not (self._is_stalled or self._is_ending or self._feed):
             request = self._requests.popleft()
             if request.is_upgrade:
@@ -133,6 +145,10 @@ class Connection(asyncio.Protocol):
             if not request.keep_alive:
                 self._end(b"".join(answers))
                 return
+            size += len(answer)
+            if size >= GATHERED_BYTES:
+                self._write(answers)
+                answers, size = [], 0
         self._write(answers)
         self._after_answers()
 
@@ -200,7 +216,7 @@ class Connection(asyncio.Protocol):
     def _upgrade(self, request: Request) -> None:
         self._front.await_nothing(self)
         try:
-            admission = admit(self._front, request, self._caller)
+            admission = admit(self._front, request, self._caller, is_tls=self._is_tls)
         except RequestError as error:
             self._end(error_response(error.status, str(error), error.headers))
             return
@@ -217,15 +233,13 @@ class Connection(asyncio.Protocol):
         result = await broker.authenticate(admission.app, admission.claim, socket)
         if self._is_lost:
             return
-        if broker.is_draining:  # a socket opened now would be missed by the drain
-            self._end(error_response(503, "the broker is stopping", RETRY_AFTER))
-        elif result.is_accepted and result.started:
-            self._open(admission, socket)
-        elif result.outcome in (Outcome.OVERLOADED, Outcome.TIMEOUT):
-            message = "auth could not be asked in time, come back later"
-            self._end(error_response(503, message, RETRY_AFTER))
+        try:
+            broker.check_served(admission.app)
+            _check_auth(result)
+        except RequestError as error:
+            self._end(error_response(error.status, str(error), error.headers))
         else:
-            self._end(error_response(401, "the app did not accept this token"))
+            self._open(admission, socket)
 
     def _open(self, admission: Admission, socket: str) -> None:
         """Answer 101 and hand the connection over to a channel."""
@@ -235,7 +249,8 @@ class Connection(asyncio.Protocol):
         session = front.broker.open(admission.app, socket, admission.claim, channel)
         channel.session = session
         transport.set_protocol(channel)
-        transport.set_write_buffer_limits(high=0)
+        # One byte: at 0 a TLS transport is full even when it is empty.
+        transport.set_write_buffer_limits(high=1 if self._is_tls else 0)
         front.leave(self)
         front.adopt(channel)
         if self._is_stalled:
@@ -254,6 +269,19 @@ class Connection(asyncio.Protocol):
         early += data
         if len(early) >= EARLY_BYTES:
             self._transport.pause_reading()
+
+
+def _check_auth(result: HookResult) -> None:
+    """Whether the app said yes to an upgrade.
+
+    Raises:
+        RequestError: 401 when it did not, 503 when it could not be asked in time.
+    """
+    if result.outcome in (Outcome.OVERLOADED, Outcome.TIMEOUT):
+        message = "auth could not be asked in time, come back later"
+        raise RequestError(message, 503, RETRY_AFTER)
+    if not (result.is_accepted and result.started):
+        raise RequestError("the app did not accept this token", 401)
 
 
 def _peer_address(transport: asyncio.Transport) -> str:

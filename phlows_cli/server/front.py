@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from phlows_cli.server.bridge import Bridge
     from phlows_cli.server.channel import Channel
     from phlows_cli.server.connection import Connection
+    from phlows_cli.server.gate import Gate
 
 UNFINISHED_HEADS: Final = 1024
 """Connections that have not sent a whole request; one more and the oldest is cut."""
@@ -49,18 +50,42 @@ class Front:
         self.flusher = Flusher(limits.send_buffer, limits.send_total)
         self.connections: set[Connection] = set()
         self.channels: set[Channel] = set()
+        self.gates: list[Gate] = []
         self._is_empty = asyncio.Event()
         self._is_empty.set()
-        self._keepalive = Keepalive(server.ping_interval, tick)
+        self._pace = (server.ping_interval, tick)
+        self._keepalive = Keepalive(*self._pace)
         self._heads: Deadlines[Connection] = Deadlines(limits.handshake_timeout)
         self._idle: Deadlines[Connection] = Deadlines(IDLE_TIMEOUT)
         self._ending: Deadlines[Connection] = Deadlines(server.close_timeout)
         self._closing: Deadlines[Channel] = Deadlines(server.close_timeout)
 
+    def apply(self, config: Config, access: Access, tick: float) -> None:
+        """Use another configuration for what comes from now on."""
+        server, limits = config.server, config.limits
+        self.config = config
+        self.access = access
+        self.flusher.resize(limits.send_buffer, limits.send_total)
+        self._heads.seconds = limits.handshake_timeout
+        self._ending.seconds = self._closing.seconds = server.close_timeout
+        for gate in self.gates:
+            gate.apply(limits.handshake_timeout)
+        self._set_pace(server.ping_interval, tick)
+
+    def _set_pace(self, ping_interval: float, tick: float) -> None:
+        """Ping at another pace; at the same one, reloads must not put pings off."""
+        if self._pace == (ping_interval, tick):
+            return
+        self._pace = (ping_interval, tick)
+        self._keepalive = Keepalive(ping_interval, tick)
+        for channel in self.channels:
+            self._keepalive.add(channel)
+
     @property
     def is_full(self) -> bool:
         """Whether one connection more would touch the reserve of descriptors."""
         count = len(self.connections) + len(self.channels)
+        count += sum(gate.arriving for gate in self.gates)
         return count >= self.broker.limits.max_connections + RESERVED
 
     def make_room(self) -> bool:
@@ -149,6 +174,8 @@ class Front:
                 connection.abort()
         for channel in self._closing.expired(now):
             channel.abort()
+        for gate in self.gates:
+            gate.tick()
         self._keepalive.tick()
         self.broker.sweep()
 

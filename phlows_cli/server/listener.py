@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from phlows_cli.errors import ListenError
 from phlows_cli.server.connection import Connection
+from phlows_cli.server.gate import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from phlows_cli.config import Server
     from phlows_cli.server.front import Front
+    from phlows_cli.server.tls import Certificate
 
 BACKLOG: Final = 4096
 """Connections that may wait to be accepted; the kernel caps it at somaxconn."""
@@ -34,11 +36,15 @@ class Listeners:
 
     `port` is that of the first TCP address, once it is bound: with
     server.port 0 the system has chosen it.
+
+    Args:
+        certificate: for every TCP address; None: plain HTTP.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Certificate | None = None) -> None:
+        self._certificate = certificate
         self._bound: list[socket.socket] = []
-        self._servers: list[asyncio.Server] = []
+        self._accepting: list[asyncio.Server | Gate] = []
         self._paths: list[tuple[Path, int]] = []
         self.addresses: list[str] = []
         self.port = 0
@@ -66,25 +72,31 @@ class Listeners:
         """
         if not self._bound:
             self.bind(front.config.server)
-        loop = asyncio.get_running_loop()
         while self._bound:
-            sock = self._bound.pop(0)
-            if sock.family == socket.AF_UNIX:
-                accepting = await loop.create_unix_server(
-                    lambda: Connection(front), sock=sock, backlog=BACKLOG
-                )
-            else:
-                accepting = await loop.create_server(
-                    lambda: Connection(front), sock=sock, backlog=BACKLOG
-                )
-            self._servers.append(accepting)
+            self._accepting.append(await self._accept(front, self._bound.pop(0)))
 
     async def close(self) -> None:
         """Accept no more; remove unix sockets that are still ours."""
-        for server in self._servers:
-            server.close()
-        self._servers = []
+        closing, self._accepting = self._accepting, []
+        for accepting in closing:
+            accepting.close()
         self._release()
+        for accepting in closing:
+            if isinstance(accepting, Gate):
+                await accepting.wait_closed()
+
+    async def _accept(self, front: Front, sock: socket.socket) -> asyncio.Server | Gate:
+        loop = asyncio.get_running_loop()
+
+        def connection() -> Connection:
+            return Connection(front)
+
+        if sock.family == socket.AF_UNIX:
+            return await loop.create_unix_server(connection, sock=sock, backlog=BACKLOG)
+        if self._certificate is None:
+            return await loop.create_server(connection, sock=sock, backlog=BACKLOG)
+        sock.listen(BACKLOG)
+        return Gate(front, self._certificate, sock)
 
     def _release(self) -> None:
         for sock in self._bound:
@@ -108,7 +120,8 @@ class Listeners:
             yield self._bind_tcp(family, address)
 
     def _bind_tcp(self, family: int, address: tuple[Any, ...]) -> socket.socket:
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        # Named, or asyncio does not see that what it accepts is TCP: it would not set TCP_NODELAY.
+        sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -119,7 +132,8 @@ class Listeners:
         except OSError as error:
             sock.close()
             raise ListenError(_cannot_listen(f"{address[0]} port {address[1]}", error)) from error
-        self.addresses.append(_url(family, *sock.getsockname()[:2]))
+        scheme = "http" if self._certificate is None else "https"
+        self.addresses.append(_url(scheme, family, *sock.getsockname()[:2]))
         return sock
 
     def _bind_unix(self, path: Path) -> socket.socket:
@@ -170,6 +184,6 @@ def _cannot_listen(where: str, error: OSError) -> str:
     return f"{where} {hints.get(error.errno or 0, f'cannot be bound: {error.strerror}')}"
 
 
-def _url(family: int, host: str, port: int) -> str:
+def _url(scheme: str, family: int, host: str, port: int) -> str:
     shown = f"[{host}]" if family == socket.AF_INET6 else host
-    return f"http://{shown}:{port}"
+    return f"{scheme}://{shown}:{port}"

@@ -26,14 +26,18 @@ class Flusher:
     """
 
     def __init__(self, send_buffer: int, send_total: int) -> None:
-        self.send_buffer = send_buffer
-        self.send_total = send_total
-        self.flush_size = min(FLUSH_SIZE, send_buffer)
+        self.resize(send_buffer, send_total)
         self.waiting = 0
         self.stalled: dict[Outbox, None] = {}
         self._due: deque[Outbox] = deque()
         self._is_scheduled = False
         self._call_soon: Callable[..., object] = asyncio.get_running_loop().call_soon
+
+    def resize(self, send_buffer: int, send_total: int) -> None:
+        """Hold to other bounds from now on."""
+        self.send_buffer = send_buffer
+        self.send_total = send_total
+        self.flush_size = min(FLUSH_SIZE, send_buffer)
 
     def add(self, outbox: Outbox) -> None:
         """Write this outbox in one of the next turns."""

@@ -35,7 +35,7 @@ def is_upgrade_path(front: Front, path: str) -> bool:
     return "*" in paths or path in paths
 
 
-def admit(front: Front, request: Request, caller: Caller) -> Admission:
+def admit(front: Front, request: Request, caller: Caller, *, is_tls: bool) -> Admission:
     """Check an upgrade in the order of docs/protocol.md, "The handshake".
 
     Raises:
@@ -47,7 +47,7 @@ def admit(front: Front, request: Request, caller: Caller) -> Admission:
         raise RequestError(f"no sockets at this path; server.path is {paths}", 404)
     app = front.broker.application(front.access.visited_host(request, caller))
     host = app.host
-    secure = front.access.is_secure(request, caller)
+    secure = front.access.is_secure(request, caller, is_tls=is_tls)
     if not origin_allowed(request, host.name, host.origins, secure):
         origin = request.headers.get("origin", "")[:255]
         hint = f"hosts.{host.name!r}.origins"

@@ -91,7 +91,7 @@ async def test_ignored_output_is_logged_cut_and_not_more_often_than_a_reader_can
     await scene.task
     logged = [record for record in caplog.records if record.msg == "output not sent"]
     assert len(logged) == 40, "a burst of twice the rate"
-    assert scene.drops.totals["log line of ignored output"] == 10
+    assert scene.drops.totals["log line about an app"] == 10
     assert logged[0].text == "Wärning " + "x" * 192
     assert logged[0].reason == "not JSON"
     assert scene.sent == []

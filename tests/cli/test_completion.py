@@ -55,7 +55,7 @@ def words(answered):
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("phlows c", ["cast", "completion"]),
+        ("phlows c", ["cast", "config", "completion"]),
         ("phlows sta", ["status"]),
         ("phlows --v", ["--version"]),
         ("phlows host ", ["add", "list", "remove", "show"]),

@@ -95,7 +95,9 @@ def test_an_option_is_checked_as_the_file_is(config, options, message):
 def test_options_come_from_variables_too(phlows, config, monkeypatch):
     config()
     seen = []
-    monkeypatch.setattr("phlows_cli.service.run", lambda config: seen.append(config.server) or 7)
+    monkeypatch.setattr(
+        "phlows_cli.service.run", lambda config, **_: seen.append(config.server) or 7
+    )
     variables = {"PHLOWS_LISTEN": "127.0.0.1 ::1", "PHLOWS_PORT": "4000"}
     assert phlows("serve", env=variables).exit_code == 7
     assert (seen[0].listen, seen[0].port) == (("127.0.0.1", "::1"), 4000)

@@ -47,6 +47,7 @@ SPECIAL = {
         "app": str(APPS / "counter.sh"),
         "hooks": ["connect", "receive", "close"],
     },
+    "neighbour.example.com": {"app": str(APPS / "echo.sh"), "hooks": ["receive"]},
 }
 
 
@@ -152,6 +153,22 @@ def join(connect, request):
         return client, program.admitted(client)
 
     return joined
+
+
+@pytest.fixture(scope="module")
+def neighbour(shared):
+    """A socket that is open through all the tests of a module."""
+    client = WebSocket.open(shared.address, "neighbour.example.com")
+    yield client
+    client.drop()
+
+
+@pytest.fixture
+def unharmed(broker, neighbour):
+    """After a test the broker serves those who had nothing to do with it."""
+    yield
+    neighbour.send({"still": "there"})
+    assert neighbour.receive_json() == {"still": "there"}
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ class Growing:
 
     def __init__(self):
         self._items = []
-        self._changed = threading.Condition()
+        self._changed = threading.Condition()  # re-entrant: a search may look again
 
     def add(self, items):
         with self._changed:
@@ -86,6 +86,20 @@ class Told(Growing):
         with self._changed:
             return list(self._by["socket", socket_id])
 
+    def of(self, kind, socket_id):
+        """The first event of a kind that a socket has had by now, or None."""
+        with self._changed:
+            events = self._by["socket", socket_id]
+            return next((event for event in events if event["type"] == kind), None)
+
+    def count(self, kind, socket_id):
+        """How many events of a kind a socket has had by now."""
+        with self._changed:
+            return sum(event["type"] == kind for event in self._by["socket", socket_id])
+
+    def of_host(self, host):
+        return [event for event in self.all() if event["host"] == host]
+
 
 class Watcher:
     """A reader of /events that keeps all it was told."""
@@ -133,10 +147,11 @@ class Program:
     one that only says yes.
     """
 
-    def __init__(self, folder, hosts, environ=None, **config):
+    def __init__(self, folder, hosts, environ=None, options=(), **config):
         self.folder = folder
+        self._options = options
         folder.mkdir(exist_ok=True)
-        self._environ = {**environment(folder), **(environ or {})}
+        self.environ = {**environment(folder), **(environ or {})}
         self.stages = Stages(folder / "stages")
         self._config = {**config, "hosts": {n: self._host(n, host) for n, host in hosts.items()}}
         self._checked = [0, 0]
@@ -151,8 +166,8 @@ class Program:
 
     @property
     def key(self):
-        if "PHLOWS_KEY" in self._environ:
-            return self._environ["PHLOWS_KEY"]
+        if "PHLOWS_KEY" in self.environ:
+            return self.environ["PHLOWS_KEY"]
         return (self.folder / "state" / "key").read_text().strip()
 
     @property
@@ -162,24 +177,48 @@ class Program:
     def _host(self, name, host):
         if "app" not in host:
             return host
+        if "STAGE" in host.get("env", {}):
+            return host
         own = {"STAGE": f"{self.folder}/stages/{name}", "KEY_FILE": f"{self.folder}/state/key"}
         app = str(ACTORS.get(host["app"], host["app"]))
         return {**host, "app": app, "env": {**own, **host.get("env", {})}}
 
-    def _start(self):
-        port = free_port()
-        self.address = ("127.0.0.1", port)
-        server = {"port": port, "state_dir": str(self.folder / "state")}
-        path = self.folder / "phlows.toml"
+    def configure(self, change=None, **sections):
+        """Write another configuration in one step, as a deployment does.
+
+        `change` is given the hosts, by name, to add to and remove from. A section
+        replaces the one of before.
+        """
+        hosts = dict(self._config["hosts"])
+        if change is not None:
+            change(hosts)
+        hosts = {name: self._host(name, host) for name, host in hosts.items()}
+        self._config = {**self._config, **sections, "hosts": hosts}
+        self._write()
+
+    def write_config(self, text):
+        """Put a text in the place of the configuration."""
+        draft = self.folder / "draft.toml"
+        draft.write_text(text)
+        draft.rename(self.folder / "phlows.toml")
+
+    def _write(self):
+        server = {"port": self._port, "state_dir": str(self.folder / "state")}
         config = {**self._config, "server": {**server, **self._config.get("server", {})}}
-        path.write_text(tomli_w.dumps(config))
+        self.write_config(tomli_w.dumps(config))
+
+    def _start(self):
+        self._port = free_port()
+        self.address = ("127.0.0.1", self._port)
+        path = self.folder / "phlows.toml"
+        self._write()
         self.stderr = Growing()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "phlows_cli", "serve", "--config", str(path)],
+            [sys.executable, "-m", "phlows_cli", "serve", "--config", str(path), *self._options],
             stdin=subprocess.DEVNULL,
             stdout=self._stdout,
             stderr=subprocess.PIPE,
-            env=self._environ,
+            env=self.environ,
         )
         self._reader = threading.Thread(target=self._read_stderr, daemon=True)
         self._reader.start()
@@ -199,6 +238,15 @@ class Program:
         return self.stderr.until(
             lambda lines: next((s for s in lines if any(text in s for text in texts)), None)
         )
+
+    def says_again(self, text, count):
+        """The first `count` lines of stderr with a text, once there are so many."""
+
+        def find(lines):
+            found = [line for line in lines if text in line]
+            return found[:count] if len(found) >= count else None
+
+        return self.stderr.until(find)
 
     # The bridge
 

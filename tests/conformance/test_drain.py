@@ -111,7 +111,7 @@ def test_a_second_signal_hurries_and_leaves_no_process(program, join, gate, toke
     program.says("stopping")
     program.signal()
     program.wait()
-    assert program.says("second signal")
+    assert program.says("stopping at once")
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 

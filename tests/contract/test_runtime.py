@@ -292,6 +292,37 @@ async def test_stopping_ends_what_runs_and_refuses_what_waits_and_comes(make):
     assert (late.outcome, late.started) == (Outcome.OVERLOADED, False)
 
 
+async def test_retiring_waits_for_what_runs_and_what_waits(make, gate):
+    runtime, printed = make(concurrency=1), Printed()
+    hold = told(["print", "first"], ["wait", gate.path])
+    running = asyncio.create_task(runtime.call(hold, printed))
+    await printed.until(1)
+    waiting = asyncio.create_task(runtime.call(told(["print", "second"]), printed))
+    await asyncio.sleep(0)
+    retiring = asyncio.create_task(runtime.retire())
+    await asyncio.sleep(0)
+    assert not retiring.done()
+    gate.let_one_pass()
+    results = await asyncio.gather(running, waiting)
+    await retiring
+    assert [result.outcome for result in results] == [Outcome.ACCEPTED] * 2
+    assert printed.lines == [b"first", b"second"]
+    late = await runtime.call(told(), nobody)
+    assert (late.outcome, late.started) == (Outcome.OVERLOADED, False)
+
+
+async def test_retiring_ends_at_once_when_nothing_runs_or_what_runs_is_stopped(make):
+    await make().retire()
+    runtime, printed = make(), Printed()
+    running = asyncio.create_task(runtime.call(told(["print", "x"], ["hang", None]), printed))
+    await printed.until(1)
+    retiring = asyncio.create_task(runtime.retire())
+    await asyncio.sleep(0)
+    await runtime.stop()
+    await retiring
+    assert (await running).outcome is Outcome.FAILED
+
+
 async def test_stopping_twice_or_before_any_call_is_harmless(make):
     runtime = make()
     await runtime.stop()

@@ -147,8 +147,40 @@ async def test_refusing_tells_everyone_who_waits_in_this_lane_alone():
     assert await elsewhere
 
 
+async def test_more_slots_are_handed_out_at_once_to_those_who_wait_lane_by_lane():
+    slots, order = Slots(1), []
+    one, other = slots.lane(9), slots.lane(9)
+    tasks = [
+        queue_up(lane, order, name) for lane, name in ((one, "1a"), (one, "1b"), (other, "2a"))
+    ]
+    await settle()
+    assert [name for name, _ in order] == ["1a"]
+    slots.resize(3)
+    await asyncio.gather(*tasks)
+    assert sorted(name for name, _ in order) == ["1a", "1b", "2a"]
+    assert (slots.total, slots.free) == (3, 0)
+
+
+async def test_fewer_slots_take_none_away_but_give_none_out_until_enough_are_back():
+    slots, order = Slots(3), []
+    lane = slots.lane(9)
+    for _ in range(3):
+        assert await lane.acquire(None)
+    slots.resize(1)
+    assert (lane.running, slots.free) == (3, -2)
+    waiting = queue_up(lane, order, "waiting")
+    await settle()
+    for _ in range(2):
+        lane.release()
+        await settle()
+        assert order == []
+    lane.release()
+    assert await waiting
+    assert (lane.running, slots.free) == (1, 0)
+
+
 @pytest.mark.parametrize("total", [1, 3])
-@given(steps=st.lists(st.tuples(st.sampled_from("aaarrcx"), st.integers(0, 2)), max_size=60))
+@given(steps=st.lists(st.tuples(st.sampled_from("aaarrcxs"), st.integers(0, 2)), max_size=60))
 def test_no_slot_is_lost_or_idle_while_someone_may_have_it(total, steps):
     async def play():
         slots = Slots(total)
@@ -162,6 +194,8 @@ def test_no_slot_is_lost_or_idle_while_someone_may_have_it(total, steps):
                 tasks[index % len(tasks)].cancel()
             elif step == "x":
                 lane.refuse_waiting()
+            elif step == "s":
+                slots.resize(index + 1)
             elif step == "r":
                 await settle()
                 if lane.running:
@@ -180,4 +214,4 @@ def check(slots, lanes):
     assert slots.free + sum(lane.running for lane in lanes) == slots.total
     for lane in lanes:
         assert lane.running <= lane.limit
-        assert not (slots.free and lane.waiting and lane.running < lane.limit)
+        assert not (slots.free > 0 and lane.waiting and lane.running < lane.limit)

@@ -13,6 +13,7 @@ from phlows_cli.server.bridge import Bridge
 from phlows_cli.server.front import Front
 from phlows_cli.server.listener import Listeners
 from tests.builders import HOST, KEY, Answer, Stage, make_bridge, make_config, make_server
+from tests.fakes import FakeControl
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 MASK = b"\x0a\x0b\x0c\x0d"
@@ -152,7 +153,7 @@ class Switched:
 class Serving(Stage):
     """A stage that real clients connect to; its time passes with `pass_time`."""
 
-    def __init__(self, server=None, bridge=None, pages=(), **stage):
+    def __init__(self, server=None, bridge=None, pages=(), certificate=None, **stage):
         super().__init__(**stage)
         config = make_config(
             server=make_server(**server or {}),
@@ -160,8 +161,9 @@ class Serving(Stage):
             limits=self.broker.limits,
         )
         access = Access(config.server, config.bridge, KEY)
-        self.front = Front(config, self.broker, Bridge(self.broker, access, dict(pages)), access, 1)
-        self.listeners = Listeners()
+        bridge = Bridge(self.broker, access, dict(pages), FakeControl())
+        self.front = Front(config, self.broker, bridge, access, 1)
+        self.listeners = Listeners(certificate)
         self._clients = []
         self._events = asyncio.Queue()
         self._watch = Watch(self._take)
@@ -173,13 +175,14 @@ class Serving(Stage):
         self._probe = await self.client()
         await self.settled_reads()
 
-    async def client(self, receive_buffer=0, limit=2**16):
+    async def client(self, receive_buffer=0, limit=2**16, **tls):
+        """A client; with `ssl` and `server_hostname` it speaks TLS."""
         sock = socket.socket()
         sock.setblocking(False)
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self.port))
-        return self.adopt(*await asyncio.open_connection(sock=sock, limit=limit))
+        return self.adopt(*await asyncio.open_connection(sock=sock, limit=limit, **tls))
 
     def adopt(self, reader, writer):
         self._clients.append(Client(reader, writer))

@@ -196,7 +196,14 @@ def test_the_visited_host_is_the_first_that_a_trusted_proxy_forwards(address, he
 def test_a_connection_is_secure_when_a_trusted_proxy_says_so_first(address, proto, secure):
     rules = access()
     request = make_request(headers={"x-forwarded-proto": proto})
-    assert rules.is_secure(request, rules.caller(address)) is secure
+    assert rules.is_secure(request, rules.caller(address), is_tls=False) is secure
+
+
+def test_a_connection_is_secure_when_it_is_encrypted_whatever_anybody_says():
+    rules = access()
+    request = make_request(headers={"x-forwarded-proto": "http"})
+    for address in ("127.0.0.1", "192.0.2.1"):
+        assert rules.is_secure(request, rules.caller(address), is_tls=True)
 
 
 @pytest.mark.parametrize(

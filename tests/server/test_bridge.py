@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from phlows_cli.broker.broker import Broker
+from phlows_cli.errors import ConfigError, RequestError
 from phlows_cli.server.access import Access
 from phlows_cli.server.bridge import ROUTES, Bridge
 from phlows_cli.server.feed import Feed
 from tests.builders import HOST, KEY, Answer, make_bridge, make_limits, make_request, make_server
 from tests.builders import BridgeScene as Scene
+from tests.fakes import FakeControl
 
 BEARER = {"authorization": f"Bearer {KEY}"}
 PAGES = {"/": ("text/html", b"<h1>demo</h1>")}
@@ -64,7 +66,7 @@ async def test_a_route_takes_one_method_and_names_it(path, method):
         assert right in answer.message
 
 
-@pytest.mark.parametrize("path", ["/", "/nowhere", "/message/", "//", "/Message", "/metrics", "*"])
+@pytest.mark.parametrize("path", ["/", "/nowhere", "/message/", "//", "/Message", "/metric", "*"])
 async def test_any_other_path_is_404(path):
     answer = Scene().ask(path)
     assert (answer.status, answer.message) == (404, "no such route")
@@ -154,7 +156,7 @@ async def test_presence_of_a_broker_without_hosts_is_empty():
     broker = Broker(make_limits())
     access = Access(make_server(), make_bridge(), KEY)
     request = make_request("/presence", headers=BEARER)
-    answer = Bridge(broker, access, {}).answer(request, access.caller("127.0.0.1"))
+    answer = Bridge(broker, access, {}, FakeControl()).answer(request, access.caller("127.0.0.1"))
     assert Answer(answer).json == {"status": "ok", "sockets": []}
 
 
@@ -243,3 +245,55 @@ async def test_events_need_http_1_1_and_known_parameters():
     answer = scene.ask("/events?hook=x", headers=BEARER)
     assert answer.status == 400
     assert "there are: host, socket, token, type" in answer.message
+
+
+# The process
+
+
+class Controlled(Scene):
+    """A bridge whose control the test holds."""
+
+    def __init__(self, **control):
+        super().__init__()
+        self.control = self.bridge._control = FakeControl(**control)
+
+
+async def test_reload_tells_what_changed():
+    scene = Controlled(changes={"added": ["new.test"], "needs_restart": ["server.port"]})
+    answer = scene.ask("/reload", "POST", headers=BEARER)
+    assert answer.status == 200
+    assert answer.json == {"status": "ok", "added": ["new.test"], "needs_restart": ["server.port"]}
+    assert scene.control.asked == ["reload"]
+
+
+async def test_a_reload_of_a_wrong_file_is_400_and_says_that_nothing_was_changed():
+    scene = Controlled(error=ConfigError("unknown key server.prot", "/etc/phlows.toml", 3))
+    answer = scene.ask("/reload", "POST", headers=BEARER)
+    message = "nothing was changed: /etc/phlows.toml:3: unknown key server.prot"
+    assert (answer.status, answer.message) == (400, message)
+
+
+async def test_a_reload_of_a_broker_that_stops_is_503():
+    scene = Controlled(error=RequestError("the broker is stopping", 503))
+    answer = scene.ask("/reload", "POST", headers=BEARER)
+    assert (answer.status, answer.message) == (503, "the broker is stopping")
+
+
+async def test_drain_is_asked_for_and_answered_at_once():
+    scene = Controlled()
+    assert scene.ask("/drain", "POST", headers=BEARER).json == {"status": "ok"}
+    assert scene.control.asked == ["drain"]
+
+
+async def test_metrics_are_text_as_prometheus_reads_it():
+    answer = Controlled().ask("/metrics", headers=BEARER)
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert answer.body == b"phlows_casts_total 1.0\n"
+
+
+@pytest.mark.parametrize("path", ["/reload", "/drain"])
+async def test_without_the_key_nothing_is_done(path):
+    scene = Controlled()
+    assert scene.ask(path, "POST").status == 401
+    assert scene.ask(path, "GET", headers=BEARER).status == 405
+    assert scene.control.asked == []

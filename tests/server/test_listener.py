@@ -77,7 +77,7 @@ async def test_a_stalled_client_keeps_little_unsent_in_the_kernel():
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         client = Client(reader, writer)
         assert (await client.ask(http("/ready"))).status == 200
-        (server,) = listeners._servers
+        (server,) = listeners._accepting
         sock = server.sockets[0]
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == NOTSENT_LOWAT
         writer.transport.abort()

@@ -66,8 +66,12 @@ def serve(
         "path": list(path) or None,
         "log_format": "json" if as_json else None,
     }
-    config = load_config(find_config(config_path))
-    ctx.exit(run(override(config, options)))
+    path_found = find_config(config_path)
+
+    def load() -> Config:
+        return override(load_config(path_found), options)
+
+    ctx.exit(run(load(), reread=load))
 
 
 def override(config: Config, options: Mapping[str, object]) -> Config:

@@ -1,0 +1,207 @@
+"""The process around the broker: descriptors, time, a watched file."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from phlows_cli import system
+from phlows_cli.system import FileWatch, Ticker
+from tests.fakes import FakeClock
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "works", "expected"),
+    [
+        (1024, 4096, True, 4096),
+        (4096, 4096, True, 4096),
+        (1024, resource.RLIM_INFINITY, True, 1_048_576),
+        (1024, resource.RLIM_INFINITY, False, 1024),
+    ],
+)
+def test_all_descriptors_are_used_that_the_system_allows(monkeypatch, soft, hard, works, expected):
+    def setrlimit(_, limits):
+        if not works:
+            raise ValueError("not allowed to raise maximum limit")
+        assert limits == (expected, hard)
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, hard))
+    monkeypatch.setattr(resource, "setrlimit", setrlimit)
+    assert system.raise_descriptor_limit() == expected
+
+
+class FakeLoop:
+    """Timers that fire when the test lets time pass."""
+
+    def __init__(self):
+        self.clock = FakeClock(0.0)
+        self.timers = []
+
+    def time(self):
+        return self.clock()
+
+    def call_later(self, delay, call):
+        at = self.clock() + delay
+        timer = SimpleNamespace(at=at, call=call, when=lambda: at)
+        timer.cancel = lambda: self.timers.remove(timer)
+        self.timers.append(timer)
+        return timer
+
+    def advance(self, seconds):
+        end = self.clock() + seconds
+        while due := [timer for timer in self.timers if timer.at <= end + 1e-9]:
+            self.timers.remove(due[0])
+            self.clock.now = max(self.clock.now, due[0].at)
+            due[0].call()
+        self.clock.now = end
+
+
+@pytest.fixture
+def loop(monkeypatch):
+    loop = FakeLoop()
+    monkeypatch.setattr(system.asyncio, "get_running_loop", lambda: loop)
+    return loop
+
+
+def test_a_ticker_calls_each_tick_and_each_second(loop):
+    ticks, seconds = [], []
+    ticker = Ticker(0.25, lambda: ticks.append(loop.time()), lambda: seconds.append(loop.time()))
+    loop.advance(3)
+    assert len(ticks) == 12
+    assert seconds == [1.0, 2.0, 3.0]
+    ticker.stop()
+    loop.advance(3)
+    assert len(ticks) == 12
+    assert loop.timers == []
+
+
+def test_a_failing_tick_does_not_stop_the_clock(loop):
+    ticks = []
+
+    def fail():
+        ticks.append(1)
+        raise ValueError("in a tick")
+
+    Ticker(1.0, fail, lambda: None)
+    for _ in range(3):
+        with pytest.raises(ValueError, match="in a tick"):
+            loop.advance(1)
+    assert len(ticks) == 3
+
+
+def test_uvloop_is_used_where_it_exists(monkeypatch):
+    uvloop = pytest.importorskip("uvloop")
+    assert system.loop_factory() is uvloop.new_event_loop
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    assert system.loop_factory() is None
+
+
+def test_a_tick_that_comes_late_tells_by_how_much(loop):
+    ticker = Ticker(0.25, lambda: None, lambda: None)
+    assert ticker.lag == 0.0
+    (timer,) = loop.timers
+    loop.timers.remove(timer)
+    loop.clock.now = 2.0
+    timer.call()
+    assert ticker.lag == 1.75
+    loop.advance(0.25)
+    assert ticker.lag == 0.0
+
+
+def test_another_interval_holds_from_the_next_tick_on(loop):
+    ticks = []
+    ticker = Ticker(1.0, lambda: ticks.append(loop.time()), lambda: None)
+    ticker.interval = 0.5
+    loop.advance(2)
+    assert ticks == [1.0, 1.5, 2.0]
+
+
+async def test_on_a_real_loop_the_lag_is_what_blocked_it(loop_factory):
+    ticked = asyncio.Event()
+    ticker = Ticker(0.001, ticked.set, lambda: None)
+    await ticked.wait()
+    ticker.stop()
+    assert 0.0 <= ticker.lag < 5.0
+
+
+# The watched file
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "phlows.toml"
+    path.write_text("[server]\n")
+    return path
+
+
+def looks(watch, number=3):
+    return [watch.has_changed() for _ in range(number)]
+
+
+def test_a_file_that_nobody_touches_has_not_changed(file):
+    assert not any(looks(FileWatch(file)))
+
+
+def test_a_change_counts_once_and_when_the_file_has_been_at_rest_for_a_look(file):
+    watch = FileWatch(file)
+    file.write_text("[server]\nport = 1\n")
+    assert looks(watch) == [False, True, False]
+
+
+def test_a_file_that_is_still_being_written_does_not_count_yet(file):
+    watch = FileWatch(file)
+    with file.open("a") as half:
+        for line in ("port = 1", "[hosts]", "[hosts.one]"):
+            half.write(f"{line}\n")
+            half.flush()
+            assert not watch.has_changed(), line
+    assert looks(watch) == [True, False, False]
+
+
+def test_a_file_that_replaces_it_counts_even_with_the_same_size_and_time(file, tmp_path):
+    watch = FileWatch(file)
+    other = tmp_path / "other"
+    other.write_text("[bridge]\n")
+    known = file.stat()
+    os.utime(other, ns=(known.st_atime_ns, known.st_mtime_ns))
+    other.rename(file)
+    assert looks(watch) == [False, True, False]
+
+
+def test_a_file_that_is_gone_does_not_count_until_it_is_back(file):
+    watch = FileWatch(file)
+    kept = file.with_name("kept")
+    file.rename(kept)
+    assert not any(looks(watch))
+    kept.rename(file)
+    assert not any(looks(watch)), "it is the one that is known"
+    file.unlink()
+    assert not any(looks(watch))
+    file.write_text("[server]\nport = 2\n")
+    assert looks(watch) == [False, True, False]
+
+
+def test_a_change_that_was_accepted_does_not_count_again(file):
+    watch = FileWatch(file)
+    file.write_text("[server]\nport = 1\n")
+    watch.accept()
+    assert not any(looks(watch))
+
+
+def test_a_file_that_is_as_it_was_again_has_not_changed(file):
+    watch = FileWatch(file)
+    known = file.stat()
+    file.write_text("[server]\nport = 1\n")
+    assert not watch.has_changed()
+    file.write_text("[server]\n")
+    os.utime(file, ns=(known.st_atime_ns, known.st_mtime_ns))
+    assert not any(looks(watch))
+
+
+def test_a_broker_without_a_file_watches_nothing():
+    assert not any(looks(FileWatch(None)))
