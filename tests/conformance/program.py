@@ -142,7 +142,7 @@ class Program:
     one that only says yes.
     """
 
-    def __init__(self, folder, hosts, environ=None, options=(), **config):
+    def __init__(self, folder, hosts, environ=None, options=(), *, watches=True, **config):
         self.folder = folder
         self._options = options
         folder.mkdir(exist_ok=True)
@@ -155,8 +155,8 @@ class Program:
                 break
         else:
             raise AssertionError(self.stderr.all())
-        self.watcher = Watcher(self.address, self.key)
-        self.events = self.watcher.events
+        self.watcher = Watcher(self.address, self.key) if watches else None
+        self.events = self.watcher.events if watches else Told()
 
     @property
     def key(self):
@@ -312,7 +312,8 @@ class Program:
         self.process.kill()
         self.process.wait(DEADLINE)
         self._reader.join(DEADLINE)
-        self.watcher.stop()
+        if self.watcher is not None:
+            self.watcher.stop()
         for stage in self.stages.values():
             stage.close()
 
