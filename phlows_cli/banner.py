@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import phlows_cli
+from phlows_cli.server.key import key_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,4 +79,4 @@ def _casters(config: Config) -> str:
     allowed = [str(network) for network in config.bridge.allow]
     allowed += ["unix peers"] if config.bridge.allow_unix else []
     keyless = f"{', '.join(allowed)} without a key; " if allowed else ""
-    return f"{keyless}anyone with the key in {config.bridge.key_file}"
+    return f"{keyless}anyone with the key in {key_place(config.bridge.key_file)}"

@@ -87,6 +87,12 @@ def test_it_says_who_may_cast(bridge, expected):
     assert row(shown(make_config(bridge=make_bridge(**bridge))), "may cast") == [expected]
 
 
+def test_a_key_from_the_environment_is_told_so(monkeypatch):
+    monkeypatch.setenv("PHLOWS_KEY", "from-outside")
+    (line,) = row(shown(make_config(bridge=make_bridge(allow=()))), "may cast")
+    assert line == "anyone with the key in PHLOWS_KEY"
+
+
 def program(tmp_path, script):
     path = tmp_path / "php"
     path.write_text(f"#!/bin/sh\n{script}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Final
@@ -12,7 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+log = logging.getLogger("phlows.key")
+
 KEY_VARIABLE: Final = "PHLOWS_KEY"
+
+OTHERS: Final = 0o077
+"""Mode bits that let group or others at a file."""
 
 
 def load_key(path: Path, environ: Mapping[str, str] = os.environ) -> str:
@@ -23,15 +29,17 @@ def load_key(path: Path, environ: Mapping[str, str] = os.environ) -> str:
         environ: where PHLOWS_KEY is looked up.
 
     Raises:
-        ConfigError: the file cannot be read or made, or is empty.
+        ConfigError: the file cannot be read or made, or is empty; or the key
+            has a character that no header can carry.
     """
-    key = environ.get(KEY_VARIABLE, "").strip()
+    key = _key_in(environ)
     if key:
-        return key
+        return _sendable(key, f"the key in {KEY_VARIABLE}")
     try:
         if not path.exists():
             _make_key(path)
         key = path.read_text("utf-8").strip()
+        _warn_of_readers(path)
     except OSError as error:
         why = f"key file {path}: {error.strerror}; set bridge.key_file or server.state_dir"
         raise ConfigError(f"{why} to a place this user can write") from error
@@ -39,7 +47,31 @@ def load_key(path: Path, environ: Mapping[str, str] = os.environ) -> str:
         raise ConfigError(f"key file {path} is not text: set bridge.key_file") from error
     if not key:
         raise ConfigError(f"key file {path} is empty: remove it and a new key is made")
-    return key
+    return _sendable(key, f"the key in {path}")
+
+
+def key_place(path: Path, environ: Mapping[str, str] = os.environ) -> str:
+    """Where `load_key` finds the key, for people."""
+    return KEY_VARIABLE if _key_in(environ) else str(path)
+
+
+def _key_in(environ: Mapping[str, str]) -> str:
+    return environ.get(KEY_VARIABLE, "").strip()
+
+
+def _sendable(key: str, where: str) -> str:
+    """The key, if an Authorization header can carry it."""
+    if key.isascii() and key.isprintable() and " " not in key:
+        return key
+    raise ConfigError(f"{where} must be printable ASCII without blanks: set another one")
+
+
+def _warn_of_readers(path: Path) -> None:
+    """A key that others can read is told, not refused: groups may be meant."""
+    mode = path.stat().st_mode & 0o777
+    if mode & OTHERS:
+        told = {"file": str(path), "mode": f"{mode:04o}"}
+        log.warning("the key file can be used by other users: chmod 600", extra=told)
 
 
 def _make_key(path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from phlows_cli.errors import ConfigError
 from phlows_cli.server import key as module
-from phlows_cli.server.key import load_key
+from phlows_cli.server.key import key_place, load_key
 
 NOTHING = {}
 
@@ -97,3 +97,40 @@ def test_a_file_that_is_no_text_is_an_error(tmp_path):
     (tmp_path / "key").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="is not text"):
         load_key(tmp_path / "key", NOTHING)
+
+
+def test_the_place_of_the_key_is_told_as_it_is_found(tmp_path):
+    path = tmp_path / "key"
+    assert key_place(path, NOTHING) == str(path)
+    assert key_place(path, {"PHLOWS_KEY": " "}) == str(path)
+    assert key_place(path, {"PHLOWS_KEY": "from-outside"}) == "PHLOWS_KEY"
+
+
+@pytest.mark.parametrize("key", ["a b", "schlüssel", "a\tb", "a\nb", "a\x7f"])
+def test_a_key_that_no_header_can_carry_is_refused_wherever_it_is(tmp_path, key):
+    path = tmp_path / "key"
+    path.write_text(key, encoding="utf-8")
+    with pytest.raises(
+        ConfigError, match=r"/key must be printable ASCII without blanks: set another one$"
+    ):
+        load_key(path, NOTHING)
+    with pytest.raises(ConfigError, match=r"^the key in PHLOWS_KEY must be printable ASCII") as no:
+        load_key(path, {"PHLOWS_KEY": key})
+    assert key not in str(no.value)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o644])
+def test_a_key_file_that_others_can_use_is_a_warning_and_no_error(tmp_path, caplog, mode):
+    path = tmp_path / "key"
+    path.write_text("my-key")
+    path.chmod(mode)
+    assert load_key(path, NOTHING) == "my-key"
+    (record,) = caplog.records
+    assert "the key file can be used by other users: chmod 600" in record.message
+    assert (record.file, record.mode) == (str(path), f"{mode:04o}")
+
+
+def test_a_key_file_of_the_owner_alone_is_no_warning(tmp_path, caplog):
+    load_key(tmp_path / "key", NOTHING)
+    load_key(tmp_path / "key", NOTHING)
+    assert caplog.records == []
