@@ -36,14 +36,21 @@ def problem_with(text: str) -> str:
     return f"message has the reserved key {min(keys)}" if keys else ""
 
 
-def auth_token(text: str) -> str | None:
-    """The token of an auth message; None when the message is not one."""
+def auth_token(text: str) -> str:
+    """The token of an auth message.
+
+    Raises:
+        ValueError: the message is not one, or its token cannot be taken; why.
+    """
     fields = _auth_fields(text)
-    if fields is None or fields.get("type", "auth") != "auth":
-        return None
-    token = fields.get("token")
-    if not isinstance(token, str) or "\0" in token or len(token.encode()) > MAX_TOKEN:
-        return None
+    token = fields.get("token") if fields is not None else None
+    if fields is None or fields.get("type", "auth") != "auth" or not isinstance(token, str):
+        raise ValueError("auth message expected")
+    size = len(token.encode())
+    if size > MAX_TOKEN:
+        raise ValueError(f"token of {size} bytes exceeds {MAX_TOKEN}")
+    if "\0" in token:
+        raise ValueError("token holds a NUL")
     return token
 
 

@@ -229,9 +229,10 @@ class Session:
             self.phase = Phase.OPEN
 
     async def _expect_auth(self, text: str) -> None:
-        token = auth_token(text)
-        if token is None:
-            self.end(CloseCode.AUTH_EXPECTED, "auth message expected")
+        try:
+            token = auth_token(text)
+        except ValueError as error:
+            self.end(CloseCode.AUTH_EXPECTED, str(error))
         else:
             await self._authenticate(token)
 
@@ -271,8 +272,11 @@ class Session:
         """Whether this is the auth message that the cookie made needless."""
         if self._handled > 1 or not self.cookie_is_auth or not is_auth_message(text):
             return False
-        if auth_token(text) != self.token:
-            self.end(CloseCode.AUTH_EXPECTED, "auth message has another token than the cookie")
+        try:
+            if auth_token(text) != self.token:
+                raise ValueError("auth message has another token than the cookie")
+        except ValueError as error:
+            self.end(CloseCode.AUTH_EXPECTED, str(error))
         return True
 
     async def _finish(self) -> None:

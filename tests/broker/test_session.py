@@ -69,8 +69,6 @@ async def test_the_auth_message_needs_no_type_and_may_have_other_keys():
         '{"token":null}',
         '{"type":"hello","token":"alice"}',
         '{"type":null,"token":"alice"}',
-        json.dumps({"token": "a\0b"}),
-        json.dumps({"token": "x" * 4097}),
     ],
 )
 async def test_anything_but_an_auth_message_first_closes_4502(text):
@@ -82,6 +80,20 @@ async def test_anything_but_an_auth_message_first_closes_4502(text):
     assert peer.closed == (CloseCode.AUTH_EXPECTED, "auth message expected")
     assert stage.runtime.names == ["connect", "close"]
     assert stage.broker.drops.totals["message of a socket that was closed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("token", "reason"),
+    [("a\0b", "token holds a NUL"), ("x" * 4097, "token of 4097 bytes exceeds 4096")],
+)
+@pytest.mark.parametrize("cookie", ["", "alice"])
+async def test_a_token_that_no_app_can_be_given_closes_4502_and_says_why(token, reason, cookie):
+    stage = Stage(automatic=["connect", "auth", "close"])
+    session, peer = stage.connect(cookie)
+    session.receive(json.dumps({"type": "auth", "token": token}))
+    await stage.settle()
+    assert peer.closed == (CloseCode.AUTH_EXPECTED, reason)
+    assert stage.runtime.names == ["connect", *(["auth"] if cookie else []), "close"]
 
 
 async def test_a_token_of_4096_bytes_is_still_asked_about():
