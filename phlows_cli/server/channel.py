@@ -143,6 +143,12 @@ class Channel(Outbox, asyncio.Protocol):
         self._front.broker.drops.count("frame to a slow consumer", 1 + self.clear())
         self.session.end(CloseCode.SLOW_CONSUMER, "slow consumer (limits.send_buffer)")
 
+    def cut(self) -> None:
+        """All clients together hold too much, and this one the most."""
+        self._front.broker.drops.count("frame to a slow consumer", self.clear())
+        self.session.end(CloseCode.SLOW_CONSUMER, "slow consumer (limits.send_total)")
+        self.abort()
+
     def on_end(self) -> None:
         """The close handshake is done on our side."""
         self._has_ended = True

@@ -58,7 +58,7 @@ class Flusher:
 
     def fullest(self) -> Outbox | None:
         """The stalled client that holds the most."""
-        return max(self.stalled, key=lambda outbox: outbox.size, default=None)
+        return max(self.stalled, key=lambda outbox: outbox.size + outbox.stuck, default=None)
 
 
 class Outbox:
@@ -67,9 +67,20 @@ class Outbox:
     While its transport takes bytes, frames wait one turn at most. While it
     does not (`is_stalled`), they stay here as shared bytes and are counted:
     a frame that would pass `send_buffer` makes the client a slow consumer.
+    `size` is the bytes that wait here, `stuck` those that a stalled transport
+    holds.
     """
 
-    __slots__ = ("_frames", "flusher", "is_ending", "is_sealed", "is_stalled", "size", "transport")
+    __slots__ = (
+        "_frames",
+        "flusher",
+        "is_ending",
+        "is_sealed",
+        "is_stalled",
+        "size",
+        "stuck",
+        "transport",
+    )
 
     transport: asyncio.Transport
 
@@ -78,6 +89,7 @@ class Outbox:
         self.transport = transport
         self._frames: list[bytes] = []
         self.size = 0
+        self.stuck = 0
         self.is_stalled = False
         self.is_sealed = False
         self.is_ending = False
@@ -125,13 +137,14 @@ class Outbox:
     def stall(self) -> None:
         """The transport holds all that it should."""
         self.is_stalled = True
+        self.stuck = self.transport.get_write_buffer_size()
         self.flusher.stalled[self] = None
-        self.flusher.waiting += self.size
+        self.flusher.waiting += self.size + self.stuck
 
     def unstall(self) -> None:
         """The transport's buffer is empty again."""
         self.is_stalled = False
-        self.flusher.stalled.pop(self, None)
+        self._let_go()
         self.flusher.waiting -= self.size
         self.flush()
 
@@ -149,7 +162,7 @@ class Outbox:
         count = self.clear()
         self.is_sealed = True
         self.is_ending = False
-        self.flusher.stalled.pop(self, None)
+        self._let_go()
         return count
 
     def on_slow_consumer(self) -> None:
@@ -159,6 +172,16 @@ class Outbox:
     def on_end(self) -> None:
         """The last bytes were written: end the stream."""
         raise NotImplementedError
+
+    def cut(self) -> None:
+        """Close this client at once: others need the room that it takes."""
+        raise NotImplementedError
+
+    def _let_go(self) -> None:
+        """The transport holds nothing that is counted any more."""
+        self.flusher.stalled.pop(self, None)
+        self.flusher.waiting -= self.stuck
+        self.stuck = 0
 
     def _push(self, frame: bytes) -> None:
         if self.is_stalled:
@@ -185,5 +208,5 @@ class Outbox:
             fullest = flusher.fullest()
             if fullest is None or fullest is self:
                 return False
-            fullest.on_slow_consumer()
+            fullest.cut()
         return True

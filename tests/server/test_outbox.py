@@ -16,12 +16,13 @@ CLOSE = b"<close>"
 class Client(Outbox):
     """An outbox that does with a slow consumer what a channel does."""
 
-    __slots__ = ("cut", "has_ended")
+    __slots__ = ("has_ended", "lost", "was_cut")
 
     def __init__(self, flusher, transport):
         super().__init__(flusher, transport)
         transport.protocol = self
-        self.cut = 0
+        self.lost = 0
+        self.was_cut = False
         self.has_ended = False
 
     def pause_writing(self):
@@ -31,9 +32,14 @@ class Client(Outbox):
         self.unstall()
 
     def on_slow_consumer(self):
-        self.cut += 1 + self.clear()
+        self.lost += 1 + self.clear()
         if not self.is_sealed:
             self.seal(CLOSE, ends=False)
+
+    def cut(self):
+        self.was_cut = True
+        self.lost += self.abandon()
+        self.transport.abort()
 
     def on_end(self):
         self.has_ended = True
@@ -148,7 +154,7 @@ def test_a_stalled_client_keeps_frames_here_and_gets_them_in_order_and_in_one_wr
         assert client.send(frame)
     scene.turns.run()
     assert client.transport.writes == [b"1"]
-    assert scene.flusher.waiting == 3
+    assert scene.flusher.waiting == 1 + 3
     client.transport.reads(10)
     assert client.transport.writes == [b"1", b"234"]
     assert scene.flusher.waiting == 0
@@ -160,9 +166,10 @@ def test_a_frame_that_would_pass_send_buffer_makes_a_slow_consumer():
     client = scene.stalled(b"x" * 40)
     assert client.send(b"y" * 60), "exactly send_buffer fits"
     assert not client.send(b"z")
-    assert client.cut == 2
+    assert client.lost == 2
     assert client.is_sealed
-    assert client.size == scene.flusher.waiting == len(CLOSE)
+    assert client.size == len(CLOSE)
+    assert scene.flusher.waiting == 40 + len(CLOSE)
     client.transport.reads(100)
     assert client.transport.written == b"x" * 40 + CLOSE
 
@@ -182,32 +189,42 @@ def test_an_empty_buffer_takes_any_frame():
 
 
 def test_over_send_total_the_fullest_is_cut_for_the_others():
-    scene = Scene(send_total=100)
+    scene = Scene(send_total=110)
     small, large, other = scene.stalled(), scene.stalled(), scene.stalled()
     assert small.send(b"s" * 20)
     assert large.send(b"l" * 80)
     assert other.send(b"o" * 30)
-    assert (small.cut, large.cut, other.cut) == (0, 2, 0)
-    assert scene.flusher.waiting == 20 + len(CLOSE) + 30
+    assert (small.was_cut, large.was_cut, other.was_cut) == (False, True, False)
+    assert (small.lost, large.lost, other.lost) == (0, 1, 0)
+    assert scene.flusher.waiting == 1 + 20 + 1 + 30, "what its transport held is free, too"
+
+
+def test_what_a_transport_holds_makes_a_client_the_fullest():
+    scene = Scene(send_total=100)
+    held, other = scene.stalled(b"h" * 80), scene.stalled()
+    assert held.stuck == 80
+    assert other.send(b"o" * 30)
+    assert (held.was_cut, other.was_cut) == (True, False)
+    assert scene.flusher.waiting == 1 + 30
 
 
 def test_over_send_total_the_fullest_may_be_the_one_that_is_sent_to():
-    scene = Scene(send_total=100)
+    scene = Scene(send_total=102)
     small, large = scene.stalled(), scene.stalled()
     assert small.send(b"s" * 20)
     assert large.send(b"l" * 80)
     assert not large.send(b"l")
-    assert (small.cut, large.cut) == (0, 2)
+    assert (small.lost, large.lost) == (0, 2)
 
 
 def test_as_many_are_cut_as_it_takes_for_a_frame_to_fit():
-    scene = Scene(send_total=120)
+    scene = Scene(send_total=100)
     clients = [scene.stalled() for _ in range(4)]
     for client in clients[:3]:
         assert client.send(b"x" * 30)
     assert clients[3].send(b"y" * 60)
-    assert scene.flusher.waiting <= 120
-    assert [client.cut for client in clients].count(0) == 2
+    assert scene.flusher.waiting <= 100
+    assert [client.was_cut for client in clients].count(True) == 2
 
 
 def test_nobody_is_cut_for_a_frame_that_could_never_fit():
@@ -215,7 +232,7 @@ def test_nobody_is_cut_for_a_frame_that_could_never_fit():
     innocent, client = scene.stalled(), scene.stalled()
     assert innocent.send(b"x")
     assert not client.send(b"y" * 51)
-    assert (innocent.cut, client.cut) == (0, 1)
+    assert (innocent.lost, client.lost) == (0, 1)
 
 
 # The end
@@ -315,11 +332,11 @@ class World:
         outbox = client.outbox
         if name == "send":
             frame = bytes([97 + size % 26]) * size
-            before = [c.outbox.cut for c in self.clients]
+            before = [(c.outbox.lost, c.outbox.was_cut) for c in self.clients]
             if outbox.send(frame):
                 client.accepted += frame
-            for other, cut in zip(self.clients, before, strict=True):
-                if other.outbox.cut != cut:
+            for other, then in zip(self.clients, before, strict=True):
+                if (other.outbox.lost, other.outbox.was_cut) != then:
                     other.accepted = None  # its frames were thrown away
         elif name == "read" and not outbox.transport.is_lost:
             outbox.transport.reads(size)
@@ -339,8 +356,10 @@ class World:
     def check(self):
         flusher = self.scene.flusher
         stalled = [client.outbox for client in self.clients if client.outbox.is_stalled]
-        assert flusher.waiting == sum(outbox.size for outbox in stalled)
-        assert flusher.waiting <= flusher.send_total + 4 * len(CLOSE)
+        stuck = sum(outbox.stuck for outbox in stalled)
+        frames = sum(outbox.size for outbox in stalled)
+        assert flusher.waiting == frames + stuck
+        assert frames <= flusher.send_total + 4 * len(CLOSE)
         for outbox in stalled:
             assert outbox.size <= flusher.send_buffer + len(CLOSE)
 
