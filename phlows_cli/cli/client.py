@@ -37,12 +37,13 @@ def client_for(config: Config, url: str | None) -> BrokerClient:
     """
     own = bridge_url(config.server.listen, config.server.port)
     url = _checked(url or own)
-    key = os.environ.get("PHLOWS_KEY", "").strip()
+    key, file = os.environ.get("PHLOWS_KEY", "").strip(), None
     if not key and (url == own or _is_local(url)):
-        key = _read_key(config.bridge.key_file)
+        file = config.bridge.key_file
+        key = _read_key(file)
     if not all("!" <= character <= "~" for character in key):
         raise UsageError("the key (PHLOWS_KEY or bridge.key_file) must be printable ASCII")
-    return BrokerClient(url, key)
+    return BrokerClient(url, key, file)
 
 
 def _checked(url: str) -> str:
@@ -54,7 +55,15 @@ def _checked(url: str) -> str:
             "the broker's URL must be http://host:port, https://host or unix:/path"
             " (without a user: the key goes into PHLOWS_KEY)"
         )
-    return url.rstrip("/")
+    url = url.rstrip("/")
+    if not url.startswith("unix:"):
+        parts = urlsplit(url)
+        if parts.path or parts.query or parts.fragment:
+            # The rest is not repeated: a query may hold what nobody should see.
+            raise UsageError(
+                f"the broker's URL takes no path: give {parts.scheme}://{parts.netloc} alone"
+            )
+    return url
 
 
 def _is_http(url: str) -> bool:
@@ -86,9 +95,16 @@ class BrokerClient:
     PhlowsError with them for a 5xx.
     """
 
-    def __init__(self, url: str, key: str = "") -> None:
+    def __init__(self, url: str, key: str = "", key_file: Path | None = None) -> None:
+        """Take the broker's address, and the key with the file it came from, if any.
+
+        A file's key may be another broker's, which needs none: where it is
+        refused, this client goes on without it.
+        """
         self.url = url
         self._key = key
+        self._key_file = key_file
+        self._refused_file: Path | None = None
         self._open_session: requests.Session | None = None
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401 - JSON
@@ -119,6 +135,16 @@ class BrokerClient:
                 raise BrokerUnreachableError(f"the broker at {self.url} has gone away") from None
 
     def _send(self, method: str, path: str, **request: Any) -> requests.Response:  # noqa: ANN401 - requests' own
+        answer = self._send_once(method, path, **request)
+        if answer.status_code != 403 or not self._key or self._key_file is None:
+            return answer
+        # A refused key has done nothing yet, so even a cast can be sent again.
+        answer.close()
+        self._key, self._refused_file = "", self._key_file
+        del self._session().headers["Authorization"]
+        return self._send_once(method, path, **request)
+
+    def _send_once(self, method: str, path: str, **request: Any) -> requests.Response:  # noqa: ANN401 - requests' own
         from requests import RequestException
 
         request.setdefault("timeout", (CONNECT_TIMEOUT, READ_TIMEOUT))
@@ -164,23 +190,40 @@ class BrokerClient:
     def _error(self, status: int, message: str) -> PhlowsError:
         if status >= 500:
             return PhlowsError(message)
-        if status == 401 and not self._key:
+        if self._refused_file is not None and status in (401, 403):
+            message += (
+                f"; the key in {self._refused_file} is another broker's: set PHLOWS_KEY,"
+                " or name this broker's configuration with --config"
+            )
+        elif status == 401 and not self._key:
             message += "; none was found: set PHLOWS_KEY, or be a user who can read the key file"
+        elif status == 403 and self._key:
+            message += "; it was taken from PHLOWS_KEY: mend it, or unset it to use the key file"
         return RefusedError(message)
 
 
 def _why(error: BaseException) -> str:
     """Find the system's word for a failed request in the innermost error."""
     from requests import Timeout
+    from requests.exceptions import SSLError
 
     if isinstance(error, Timeout):
         return "timed out"
+    if isinstance(error, SSLError):
+        return _why_no_tls(str(error))
     inner: BaseException | None = error
     while inner is not None:
         if isinstance(inner, OSError) and inner.strerror:
             return inner.strerror.lower()
         inner = inner.__cause__ or inner.__context__
     return type(error).__name__
+
+
+def _why_no_tls(words: str) -> str:
+    """Say what a person can act on; OpenSSL's words name its own sources."""
+    if "CERTIFICATE_VERIFY_FAILED" in words:
+        return "its certificate is not trusted here"
+    return "no TLS there: does it speak http://?"
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:

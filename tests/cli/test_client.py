@@ -181,15 +181,84 @@ def test_the_key_file_goes_to_another_port_of_this_machine(loaded, recorder):
 
 
 def test_the_key_file_does_not_go_to_another_machine(loaded, monkeypatch):
-    monkeypatch.setattr(client_module, "BrokerClient", lambda url, key: (url, key))
+    monkeypatch.setattr(client_module, "BrokerClient", lambda url, key, _file: (url, key))
     elsewhere = "https://broker.example.com"
     assert client_for(loaded(key="k1"), elsewhere) == (elsewhere, "")
     monkeypatch.setenv("PHLOWS_KEY", "k2")
     assert client_for(loaded(key="k1"), elsewhere) == (elsewhere, "k2")
 
 
+def keyed(recorder, path, key, needs_key):
+    """Answer as a broker with this key does, which may not need one."""
+
+    def answer(handler):
+        given = handler.headers.get("Authorization")
+        if given is None and not needs_key:
+            send(handler, 200, b'{"status":"ok"}')
+        elif given is None:
+            send(handler, 401, b'{"status":"error","message":"this route needs the key"}')
+        elif given != f"Bearer {key}":
+            send(handler, 403, b'{"status":"error","message":"not the key"}')
+        else:
+            send(handler, 200, b'{"status":"ok"}')
+
+    recorder.answers[path] = answer
+
+
+def test_a_key_file_of_another_broker_does_not_lock_out_who_needs_no_key(loaded, recorder):
+    keyed(recorder, "/message", "right", needs_key=False)
+    client = client_for(loaded(key="other"), recorder.url)
+    assert client.post("/message", b'{"a":1}') == OK
+    assert client.post("/message", b'{"a":2}') == OK
+    sent = [(each.headers.get("authorization"), each.body) for each in recorder.requests]
+    assert sent == [("Bearer other", b'{"a":1}'), (None, b'{"a":1}'), (None, b'{"a":2}')]
+
+
+def test_a_stream_too_is_asked_for_again_without_the_key(loaded, recorder):
+    whole = stream(b"one\n")
+    recorder.answers["/events"] = lambda handler: (
+        send(handler, 403, b'{"status":"error","message":"not the key"}')
+        if handler.headers.get("Authorization")
+        else whole(handler)
+    )
+    assert list(client_for(loaded(key="other"), recorder.url).lines("/events", {})) == [b"one"]
+    assert len(recorder.requests) == 2
+
+
+def test_where_a_key_is_needed_the_file_of_the_wrong_one_is_named(loaded, recorder):
+    keyed(recorder, "/health", "right", needs_key=True)
+    settings = loaded(key="other")
+    with pytest.raises(RefusedError) as error:
+        client_for(settings, recorder.url).get("/health")
+    assert str(error.value) == (
+        f"this route needs the key; the key in {settings.bridge.key_file} is another broker's:"
+        " set PHLOWS_KEY, or name this broker's configuration with --config"
+    )
+
+
+def test_a_wrong_key_in_the_variable_stands_and_is_named(loaded, recorder, monkeypatch):
+    keyed(recorder, "/health", "right", needs_key=False)
+    monkeypatch.setenv("PHLOWS_KEY", "wrong")
+    with pytest.raises(RefusedError, match=r"^not the key; it was taken from PHLOWS_KEY: mend it"):
+        client_for(loaded(key="right"), recorder.url).get("/health")
+    assert len(recorder.requests) == 1
+
+
+def test_tls_to_a_plain_broker_says_so(recorder):
+    url = recorder.url.replace("http:", "https:")
+    with pytest.raises(BrokerUnreachableError, match=r"\(no TLS there: does it speak http://\?\)"):
+        BrokerClient(url).get("/health")
+
+
+@pytest.mark.parametrize("rest", ["/message", "/?key=secret", "/#secret"])
+def test_a_url_with_a_path_is_told_to_have_none(loaded, rest):
+    with pytest.raises(UsageError) as error:
+        client_for(loaded(), f"http://127.0.0.1:3001{rest}")
+    assert str(error.value) == ("the broker's URL takes no path: give http://127.0.0.1:3001 alone")
+
+
 def test_the_key_file_goes_to_the_machine_that_the_configuration_names(loaded, monkeypatch):
-    monkeypatch.setattr(client_module, "BrokerClient", lambda url, key: (url, key))
+    monkeypatch.setattr(client_module, "BrokerClient", lambda url, key, _file: (url, key))
     settings = loaded(key="k1", text='listen = "192.0.2.7"')
     assert client_for(settings, None) == ("http://192.0.2.7:3001", "k1")
 
