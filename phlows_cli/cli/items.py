@@ -21,7 +21,7 @@ SIZE_LIMIT: Final = 64 * 1024 * 1024
 def read_argument(text: str) -> bytes:
     """Give the bytes that an argument stands for: itself, @file, or - for stdin."""
     if text == "-":
-        content = sys.stdin.buffer.read(SIZE_LIMIT + 1)
+        content = _read_stdin()
     elif text.startswith("@"):
         content = _read_file(Path(text[1:]))
     else:
@@ -29,6 +29,15 @@ def read_argument(text: str) -> bytes:
     if len(content) > SIZE_LIMIT:
         raise UsageError(f"{text} holds more than {SIZE_LIMIT} bytes")
     return content
+
+
+def _read_stdin() -> bytes:
+    if sys.stdin is None:
+        raise UsageError("stdin is closed: pipe something into it, or give @FILE")
+    try:
+        return sys.stdin.buffer.read(SIZE_LIMIT + 1)
+    except OSError as error:
+        raise UsageError(f"cannot read stdin: {error.strerror}") from None
 
 
 def _read_file(path: Path) -> bytes:

@@ -71,6 +71,10 @@ class Program(LazyGroup):
         **extra: Any,  # noqa: ANN401 - click's signature
     ) -> Any:  # noqa: ANN401 - click's signature
         """Run a command line and exit with its code."""
+        if None in (sys.stdin, sys.stdout, sys.stderr):
+            from phlows_cli.cli.streams import fill_closed
+
+            fill_closed()
         typed = sys.argv[1:] if args is None else list(args)
         if COMPLETE_VAR in os.environ:
             # Imported for its effect: it registers how phlows answers a shell.
@@ -91,7 +95,21 @@ class Program(LazyGroup):
             if not standalone_mode:
                 raise
             code = _explain(error, typed)
+        except OSError as error:
+            code = _output_failed(error, typed)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _output_failed(error: OSError, typed: list[str]) -> int:
+    """Say that stdout takes nothing; an error of anything else goes on."""
+    from phlows_cli.cli.output import report
+    from phlows_cli.cli.streams import is_of_output, settle, why
+
+    if not is_of_output(error):
+        raise error
+    report(f"cannot write to stdout: {why(error)}", "--json" in typed)
+    settle()
+    return PhlowsError.exit_code
 
 
 def _explain(error: Exception, typed: list[str]) -> int:

@@ -38,15 +38,25 @@ def json_bytes(value: object) -> bytes:
 
 def note(text: str) -> None:
     """Print a remark that is not part of the answer to stderr."""
-    click.echo(_encodable(text), err=True)
+    _to_stderr(_encodable(text))
 
 
 def report(message: str, as_json: bool) -> None:
     """Print an error to stderr, in the shape that `--json` promises."""
     if as_json:
-        click.echo(json_bytes({"status": "error", "message": message}), err=True)
+        _to_stderr(json_bytes({"status": "error", "message": message}))
     else:
         note(f"error: {visible(message)}")
+
+
+def _to_stderr(line: str | bytes) -> None:
+    try:
+        click.echo(line, err=True)
+    except OSError:
+        # There is nobody left to tell; the exit code still says it.
+        from phlows_cli.cli.streams import settle
+
+        settle()
 
 
 def visible(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -60,6 +61,8 @@ class Rehearsal:
         self._is_live = is_live
         self._lines: list[dict[str, Any]] = []
         self._stderr: list[str] = []
+        self._call: asyncio.Future[HookResult] | None = None
+        self._unprintable: OSError | None = None
 
     async def run(self, settings: RuntimeSettings) -> HookResult:
         """Call the hook through the runtime that the broker would use."""
@@ -70,10 +73,19 @@ class Rehearsal:
                 " given: the broker would close the socket with 1009"
             )
         self._show("$", _shell_words(self.command))
+        self._call = asyncio.ensure_future(runtime.call(self._hook, self._on_line))
+        if self._unprintable:
+            self._call.cancel()
         try:
-            return await runtime.call(self._hook, self._on_line)
+            result = await self._call
+        except asyncio.CancelledError:
+            if self._unprintable is None:
+                raise
         finally:
             await runtime.stop()
+        if self._unprintable:
+            raise self._unprintable
+        return result
 
     def report(self, result: HookResult) -> dict[str, object]:
         """Put everything into one object."""
@@ -105,9 +117,16 @@ class Rehearsal:
         self._show("stderr", line)
 
     def _show(self, mark: str, text: str) -> None:
-        if self._is_live:
-            width = 0 if mark == "$" else 8
+        if not self._is_live or self._unprintable:
+            return
+        width = 0 if mark == "$" else 8
+        try:
             click.echo(f"{mark:<{width}} {visible(text)}")
+        except OSError as error:
+            # The loop calls this, and would swallow the error: run() raises it.
+            self._unprintable = error
+            if self._call:
+                self._call.cancel()
 
 
 def verdict(result: HookResult) -> str:

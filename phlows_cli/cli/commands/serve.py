@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, cast
 
 import click
 
@@ -57,6 +58,7 @@ def serve(
     as_json: bool,
 ) -> None:
     """Load the configuration, put the options over it and serve."""
+    from phlows_cli.cli.streams import Forgiving, settle
     from phlows_cli.config import find_config, load_config
     from phlows_cli.service import run
 
@@ -71,7 +73,14 @@ def serve(
     def load() -> Config:
         return override(load_config(path_found), options)
 
-    ctx.exit(run(load(), reread=load))
+    config = load()
+    stderr, sys.stderr = sys.stderr, cast("TextIO", Forgiving(sys.stderr))
+    try:
+        code = run(config, reread=load)
+    finally:
+        sys.stderr = stderr
+        settle()
+    ctx.exit(code)
 
 
 def override(config: Config, options: Mapping[str, object]) -> Config:
