@@ -37,7 +37,8 @@ class TextLines(logging.Formatter):
         fields = "".join(f" {name}={_shown(value)}" for name, value in _fields(record).items())
         part = record.name.removeprefix("phlows.")
         level = record.levelname.lower()
-        line = f"{_timestamp(record)} {level} {part}: {_cut(record.getMessage())}{fields}"
+        message = _on_one_line(_cut(record.getMessage()))
+        line = f"{_timestamp(record)} {level} {part}: {message}{fields}"
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
         return line
@@ -68,6 +69,13 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 
 def _cut(text: str) -> str:
     return text if len(text) <= FIELD_LENGTH else text[:FIELD_LENGTH] + "..."
+
+
+def _on_one_line(text: str) -> str:
+    """A message without line breaks and control characters: one line a fact."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _shown(value: object) -> str:

@@ -60,16 +60,25 @@ class Outcome(StrEnum):
     OVERLOADED = "overloaded"
 
 
-@lru_cache(256)
+HOST_LENGTH: Final = 300
+"""Characters of a text that can name a host: 253, a port, and room."""
+
+
 def normalise_host(text: str) -> str:
     """Lower case, without port, brackets and trailing dot.
 
     Returns:
         The host as it is registered; "" when the text names none.
     """
+    return _normalised(text) if len(text) <= HOST_LENGTH else ""
+
+
+@lru_cache(256)
+def _normalised(text: str) -> str:
     host = text.strip().lower()
     if host.startswith("["):
-        return host[1:].partition("]")[0]
+        address, end, port = host[1:].partition("]")
+        return address if end and port[:1] in ("", ":") else ""
     if host.count(":") == 1:
         host = host.partition(":")[0]
     return host.removesuffix(".")
@@ -194,18 +203,21 @@ class Target:
 
 def _socket_id(part: str) -> str:
     """The id in "socket:<id>" or a bare id; anything else is an error."""
-    if part.startswith("socket:") and len(part) > 7:
-        return part[7:]
-    if _SOCKET_ID.fullmatch(part):
-        return part
+    id_ = part.removeprefix("socket:")
+    if _SOCKET_ID.fullmatch(id_):
+        return id_
     raise TargetError(_not_a_target(part))
 
 
 def _not_a_target(part: object) -> str:
-    shown = repr(part) if isinstance(part, str) and len(part) <= 64 else type(part).__name__
+    """Name a bad part without repeating what may be a token."""
+    shown = type(part).__name__
+    if isinstance(part, str):
+        form, colon, _ = part[:20].partition(":")
+        shown = f"'{form}:...'" if colon else f"of {len(part)} characters"
     return (
         f"target {shown} is not one of: all, token:<token>, token:not:<token>, "
-        "socket:<id>, a socket id of 16 hex characters, or a list of these"
+        "socket:<id> or an id alone (16 hex characters), or a list of these"
     )
 
 

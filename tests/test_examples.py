@@ -39,13 +39,18 @@ class Demo:
         self.lines = Growing()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
-        self.lines.until(lambda lines: any("  listening " in line for line in lines))
+        self._says("  listening ")
 
     def _read(self):
         with self.process.stderr as lines:
             for line in lines:
                 self.lines.add([line.rstrip("\n")])
-        self.lines.add(["  listening at nothing any more"])
+        self.lines.add(["(the end)"])
+
+    def _says(self, text):
+        """Wait for a line of stderr."""
+        self.lines.until(lambda lines: any(text in line or line == "(the end)" for line in lines))
+        assert any(text in line for line in self.lines.all()), self.lines.all()
 
     def visitor(self, name):
         return Visitor(self.port, name)

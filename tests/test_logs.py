@@ -129,3 +129,9 @@ def test_the_level_may_be_lower(root_logger, monkeypatch):
     logs.configure("text", logging.DEBUG)
     logging.getLogger("phlows.test").debug("seen")
     assert "debug test: seen" in written.getvalue()
+
+
+def test_a_message_stays_on_its_line():
+    line = TextLines().format(record(message="first\nsecond\x1b[31m"))
+    assert "first\\nsecond\\x1b[31m" in line
+    assert line.isprintable()

@@ -30,6 +30,10 @@ LOGGED_TEXT: Final = 200
 """Characters of such a line that are logged."""
 
 
+SHORTEST_SECRET: Final = 4
+"""Characters of a token that is masked in an app's words: "a" is in all of them."""
+
+
 def _ignore(hook: Hook, result: HookResult) -> None:
     """Nobody measures."""
 
@@ -94,7 +98,7 @@ class Application:
 
     def on_stderr(self, hook: Hook, line: str) -> None:
         """Log what an app writes to stderr; the runtime bounds length and rate."""
-        log.info("stderr", extra={**_ids(hook), "text": line})
+        log.info("stderr", extra={**_ids(hook), "text": _without_token(line, hook)})
 
     def _answer(self, hook: Hook, line: bytes, send: Callable[[bytes], object]) -> None:
         answer = values_in(line)
@@ -102,8 +106,9 @@ class Application:
             send(value)
         if not answer.ignored:
             return
-        text = line[: 4 * LOGGED_TEXT].decode("utf-8", "replace")[:LOGGED_TEXT]
-        self._warn("output not sent", {**_ids(hook), "reason": answer.ignored, "text": text})
+        text = line[: 4 * LOGGED_TEXT].decode("utf-8", "replace")
+        shown = _without_token(text, hook)[:LOGGED_TEXT]
+        self._warn("output not sent", {**_ids(hook), "reason": answer.ignored, "text": shown})
 
     def _warn(self, fact: str, fields: Mapping[str, object]) -> None:
         """Log what an app did wrong; one that never stops does not fill the disk."""
@@ -130,6 +135,11 @@ class Application:
                 "reason": result.reason,
             }
             self._events.publish("hook", hook.host, fields, hook.token)
+
+
+def _without_token(text: str, hook: Hook) -> str:
+    """An app's own words, without the token that PHP likes to quote in a trace."""
+    return text.replace(hook.token, "[token]") if len(hook.token) >= SHORTEST_SECRET else text
 
 
 def _ids(hook: Hook) -> dict[str, str]:

@@ -97,18 +97,13 @@ class Hub(Generic[M]):
             found = sockets.live
         else:
             found = _matching(sockets, target)
-        if excluded and not excluded.isdisjoint(found):
+        if excluded and not found.keys().isdisjoint(excluded):
             return [member for id_, member in found.items() if id_ not in excluded]
         return list(found.values())
 
     def waiting(self, host: str) -> Mapping[str, M]:
         """The sockets of a host between accept and authentication, by id."""
         return self._of(host).waiting
-
-    def find(self, host: str, id_: str) -> M | None:
-        """One socket by its id."""
-        sockets = self._of(host)
-        return sockets.live.get(id_) or sockets.waiting.get(id_)
 
     def tokens(self, host: str) -> Mapping[str, Mapping[str, M]]:
         """The authenticated sockets of a host, by token and id."""

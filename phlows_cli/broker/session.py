@@ -338,4 +338,4 @@ def _has_failed(result: HookResult) -> bool:
 
 
 def _too_big(size: int, limit: int) -> str:
-    return f"message of {size} bytes exceeds {limit}, the limit of one-shot apps"
+    return f"message of {size} bytes exceeds {limit}, the most of one argument (runtime = oneshot)"

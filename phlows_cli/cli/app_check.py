@@ -41,18 +41,25 @@ def check_app(app: str, interpreters: Interpreters) -> None:
         AppError: it cannot be run; with what to do.
         TimedOutError: its parser took longer than LINT_TIMEOUT.
     """
-    path = Path(app)
-    if not path.exists():
-        raise AppError(f"{app}: there is no such file: name the app's file")
-    if not path.is_file():
-        raise AppError(f"{app}: is not a file: name the app's file")
-    kind = path.suffix.lower()
+    _check_file(Path(app))
+    kind = Path(app).suffix.lower()
     if kind == ".php":
         _check_php(app, interpreters.php)
     elif kind == ".py":
         _check_source(app, [interpreters.py, "-I", "-W", "ignore", "-c", _COMPILE, app])
     elif not os.access(app, os.X_OK):
         raise AppError(f"{app}: is not executable: run chmod +x, or name a .php or .py file")
+
+
+def _check_file(path: Path) -> None:
+    try:
+        is_there, is_file = path.exists(), path.is_file()
+    except OSError as error:  # a folder on the way is closed to this user
+        raise AppError(f"{path}: cannot be reached: {error.strerror}") from None
+    if not is_there:
+        raise AppError(f"{path}: there is no such file: name the app's file")
+    if not is_file:
+        raise AppError(f"{path}: is not a file: name the app's file")
 
 
 def _check_php(app: str, php: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,10 +25,15 @@ if TYPE_CHECKING:
     from phlows_cli.wire.request import Request
 
 T = TypeVar("T")
+log = logging.getLogger("phlows.bridge")
+
 Answer = bytes | Feed
 Handler = Callable[["Bridge", "Request"], Answer]
 Page = tuple[str, bytes]
 """A content type and a body."""
+
+EVENT_TYPES: Final = ("open", "auth", "receive", "hook", "cast", "close", "lost")
+_HASH_START: Final = re.compile(r"[0-9a-f]{12,64}")
 
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -104,12 +111,15 @@ class Bridge:
 
     def answer(self, request: Request, caller: Caller) -> Answer:
         """The answer to one request; an error is an answer too."""
+        keep_alive = request.keep_alive
         try:
             return self._route(request, caller)
         except PhlowsError as error:
             headers = error.headers if isinstance(error, RequestError) else ()
-            keep_alive = request.keep_alive
             return error_response(error.status, str(error), headers, keep_alive=keep_alive)
+        except Exception:  # the edge: a fault of ours is an answer, not a lost connection
+            log.exception("a bridge request failed", extra={"path": request.path[:100]})
+            return error_response(500, "internal error, see the log", keep_alive=keep_alive)
 
     def _route(self, request: Request, caller: Caller) -> Answer:
         page = self._pages.get(request.path)
@@ -178,6 +188,11 @@ class Bridge:
         filters = dict(_known(request.query, {"host", "token", "socket", "type"}))
         if "host" in filters:
             filters["host"] = normalise_host(filters["host"])
+            self._broker.hub.count(filters["host"])  # an unknown host is an error
+        if not _HASH_START.fullmatch(filters.get("token", "0" * 12)):
+            raise RequestError("token is not a sha256 or its first 12 hex characters")
+        if filters.get("type", "open") not in EVENT_TYPES:
+            raise RequestError(f"unknown type; there are: {', '.join(EVENT_TYPES)}")
         return Feed(self._broker.events, filters)
 
     def metrics(self, request: Request) -> Answer:

@@ -32,8 +32,9 @@ RETRY_AFTER: Final = (("Retry-After", "5"),)
 class Connection(asyncio.Protocol):
     """From accept to the end, or until the connection becomes a channel."""
 
-    def __init__(self, front: Front) -> None:
+    def __init__(self, front: Front, *, has_room: bool = False) -> None:
         self._front = front
+        self._has_room = has_room  # a gate has counted it already
         self._reader = RequestReader(body_limit=front.config.bridge.body_limit)
         self._requests: deque[Request] = deque()
         self._failure: RequestError | None = None
@@ -50,7 +51,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._address = _peer_address(self._transport)
         self._is_tls = transport.get_extra_info("sslcontext") is not None
-        if self._front.is_full:
+        if not (self._has_room or self._front.make_room()):
             self._front.broker.drops.count("connection over the limit of descriptors")
             self.abort()
             return
@@ -106,13 +107,13 @@ class Connection(asyncio.Protocol):
 
     def on_late_head(self) -> None:
         """The request did not come whole within limits.handshake_timeout."""
-        self._front.broker.drops.count("request that came too slowly")
-        if self._reader.is_idle:
+        if self._reader.is_idle:  # a browser's spare connection: nothing is lost
             self.abort()
-        else:
-            timeout = f"{self._front.broker.limits.handshake_timeout:g} s"
-            error = f"the request was not whole within {timeout} (limits.handshake_timeout)"
-            self._end(error_response(408, error))
+            return
+        self._front.broker.drops.count("request that came too slowly")
+        timeout = f"{self._front.broker.limits.handshake_timeout:g} s"
+        error = f"the request was not whole within {timeout} (limits.handshake_timeout)"
+        self._end(error_response(408, error))
 
     def abort(self) -> None:
         """Cut the connection."""

@@ -88,6 +88,18 @@ class Front:
         count += sum(gate.arriving for gate in self.gates)
         return count >= self.broker.limits.max_connections + RESERVED
 
+    def make_room(self) -> bool:
+        """Whether one connection more may be had; the longest idle goes for it."""
+        if not self.is_full:
+            return True
+        oldest = self._idle.oldest() or self._heads.oldest()
+        if oldest is None:
+            return False
+        self.leave(oldest)
+        oldest.abort()
+        self.broker.drops.count("idle connection, cut for a new one")
+        return True
+
     # Connections that are not upgraded
 
     def enter(self, connection: Connection) -> None:

@@ -54,7 +54,8 @@ class Request:
 
     `target` is as sent; `path` is not percent-decoded, `query` is (the last
     of a name wins). `headers` have lower-case names and latin-1 values; those
-    in `repeated` came more than once. An upgrade has no body.
+    in `repeated` came more than once. An upgrade has no body. Requests with one
+    head may share `query` and `headers`: they are not to be changed.
     """
 
     method: str
@@ -120,7 +121,7 @@ def _remember(head: bytes, request: Request, length: int) -> None:
     """Keep what a plain head said; to read it again would give the same."""
     is_plain = request.keep_alive and length != CHUNKED and "expect" not in request.headers
     if is_plain and len(head) <= KNOWN_HEAD_LIMIT and length <= KNOWN_BODY_LIMIT:
-        if len(_known_heads) >= KNOWN_HEADS:
+        if head not in _known_heads and len(_known_heads) >= KNOWN_HEADS:
             del _known_heads[next(iter(_known_heads))]
         _known_heads[head] = _KnownHead(request, length)
 

@@ -27,7 +27,6 @@ _PING_OR_PONG: Final = (0x89, 0x8A)
 _OPCODES: Final = frozenset(opcode.value for opcode in Opcode)
 _CONTROL: Final = 0x08
 _MASKED: Final = 0x80
-_SHORTEST: Final = 6  # bytes: a head of two and the mask
 
 _NOT_UTF8: Final = "text that is not UTF-8"
 
@@ -143,7 +142,7 @@ class MessageReader:
         size = len(data)
         takes_text = self._fragments is None and not self._is_closing
         try:
-            while left and size - position >= _SHORTEST:
+            while left and size - position >= 2:
                 first = data[position]
                 mask, length = position + 2, data[position + 1] - _MASKED
                 if length > 125:

@@ -164,14 +164,16 @@ async def test_a_watched_cast_tells_its_audience_without_its_tokens():
     stage = Stage(automatic=OPENING)
     await stage.live()
     seen = watch(stage)
-    cast(stage, b"[12]", ["token:secret-token", "token:not:other-secret", "socket:f00"])
+    cast(
+        stage, b"[12]", ["token:secret-token", "token:not:other-secret", "socket:0000000000000f00"]
+    )
     (event,) = seen.take()
     assert event | {"time": 0} == {
         "time": 0,
         "type": "cast",
         "host": HOST,
         "target": [
-            "socket:f00",
+            "socket:0000000000000f00",
             f"token:{token_hash('secret-token')[:12]}",
             f"token:not:{token_hash('other-secret')[:12]}",
         ],

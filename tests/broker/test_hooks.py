@@ -134,3 +134,20 @@ async def test_the_queue_of_the_runtime_is_the_queue_of_the_app():
     scene.runtime.is_at_limit = True
     assert scene.app.is_full
     assert scene.app.message_limit == scene.runtime.message_limit
+
+
+async def test_the_token_is_masked_in_what_an_app_says(caplog):
+    caplog.set_level("INFO")
+    scene = Scene()
+    call = await scene.call()
+    call.prints(b"#0 app.php(3): wsReceive('app.test', 'secret')")
+    scene.app.on_stderr(RECEIVE, "wsAuth('app.test', 'secret')")
+    call.ends(Outcome.ACCEPTED)
+    await scene.task
+    texts = [record.text for record in caplog.records]
+    assert (
+        texts
+        == ["wsAuth('app.test', '[token]')", "#0 app.php(3): wsReceive('app.test', '[token]')"][
+            ::-1
+        ]
+    )

@@ -132,6 +132,14 @@ async def test_a_message_that_came_in_time_may_be_asked_about_for_longer():
     assert is_live(stage, session)
 
 
+async def test_a_socket_that_left_is_waited_for_no_more():
+    stage = Stage(automatic=["connect", "close"])
+    session, _ = stage.connect()
+    session.left(1000, "")
+    await stage.settle()
+    assert len(stage.broker._auth_deadlines) == 0
+
+
 async def test_later_sockets_have_their_own_deadline():
     stage = Stage(automatic=["connect", "close"])
     _, first = stage.connect()

@@ -199,7 +199,9 @@ async def test_reading_stops_at_256_kib_and_goes_on_when_half_are_done():
     assert peer.holds == 0
     await fill(session, 1, quarter)
     assert peer.holds == 1
-    (await stage.runtime.started("receive")).accepts()
+    call = await stage.runtime.started("receive")
+    assert peer.holds == 1, "three quarters still wait"
+    call.accepts()
     call = await stage.runtime.started("receive")
     assert peer.holds == 0
     call.accepts()

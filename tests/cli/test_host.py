@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import sys
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 import phlows_cli
 from phlows_cli.cli import app_check
 from phlows_cli.cli.main import cli
+from phlows_cli.config import Interpreters
 from phlows_cli.model import HOOK_NAMES
 
 SOURCE = Path(phlows_cli.__file__).parents[1]
@@ -274,10 +276,48 @@ def test_a_folder_is_not_an_app():
     assert "app.py: is not a file" in refused("app.py")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_a_file_that_cannot_be_read_is_refused():
-    app("app.py", "pass\n", 0o000)
-    assert "app.py: cannot be read" in refused("app.py")
+def refused_to_nobody(app):
+    """What check_app says to a user without rights, in a process of his own."""
+    said, say = os.pipe()
+    child = os.fork()
+    if child == 0:
+        if os.geteuid() == 0:
+            os.setgroups([])
+            os.setresuid(65534, 65534, 65534)
+        try:
+            app_check.check_app(str(app), Interpreters("", sys.executable))
+        except app_check.AppError as error:
+            os.write(say, str(error).encode())
+        os._exit(0)
+    os.close(say)
+    os.waitpid(child, 0)
+    with os.fdopen(said) as answer:
+        return answer.read()
+
+
+@pytest.fixture
+def open_folder():
+    """A folder that every user may look into: pytest's own are closed."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def test_a_file_that_cannot_be_read_is_refused(open_folder):
+    unreadable = open_folder / "app.py"
+    unreadable.touch(0o000)
+    assert refused_to_nobody(unreadable).startswith(f"{unreadable}: cannot be read: ")
+
+
+def test_a_file_in_a_folder_that_is_closed_is_refused(open_folder):
+    closed = open_folder / "closed"
+    closed.mkdir(0o700)
+    (closed / "app.py").touch()
+    if os.geteuid() != 0:
+        closed.chmod(0)
+    said = refused_to_nobody(closed / "app.py")
+    closed.chmod(0o700)
+    assert said == f"{closed / 'app.py'}: cannot be reached: Permission denied"
 
 
 def test_no_check_adds_an_app_that_is_not_there_yet(folder):

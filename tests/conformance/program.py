@@ -95,6 +95,11 @@ class Told(Growing):
     def of_host(self, host):
         return [event for event in self.all() if event["host"] == host]
 
+    def of_socket(self, socket_id):
+        """What was told of one socket so far."""
+        with self._changed:
+            return list(self._by["socket", socket_id])
+
 
 class Watcher:
     """A reader of /events that keeps all it was told."""
@@ -150,6 +155,7 @@ class Program:
         self.stages = Stages(folder / "stages")
         self._config = {**config, "hosts": {n: self._host(n, host) for n, host in hosts.items()}}
         self._checked = [0, 0]
+        self._stdout = (folder / "stdout").open("wb")
         for _ in range(STARTS):
             if self._start():
                 break
@@ -210,7 +216,7 @@ class Program:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "phlows_cli", "serve", "--config", str(path), *self._options],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=self._stdout,
             stderr=subprocess.PIPE,
             env=self.environ,
         )
@@ -286,6 +292,11 @@ class Program:
         """Wait until a hook of a socket is over; the event that said so."""
         return self.events.first(type="hook", socket=socket_id, hook=hook)
 
+    def hooks_done(self, socket_id):
+        """The hooks of a socket that are over, in order."""
+        told = self.events.of_socket(socket_id)
+        return [event["hook"] for event in told if event["type"] == "hook"]
+
     # The end
 
     def signal(self, number=signal.SIGTERM):
@@ -293,9 +304,8 @@ class Program:
 
     def wait(self):
         """Wait until it has ended; its exit code."""
-        code = self.process.wait(DEADLINE)
-        self._reader.join(DEADLINE)
-        return code
+        self._reader.join(DEADLINE)  # stderr ends with it: no need to ask again and again
+        return self.process.wait(1.0)
 
     def stop(self):
         """End it in order, and see that it was in order."""
@@ -306,13 +316,15 @@ class Program:
         finally:
             self.kill()
         self.check_words()
+        assert (self.folder / "stdout").read_bytes() == b"", "logs belong on stderr"
 
     def kill(self):
         """Let go of it, whatever it does."""
         self.process.kill()
-        self.process.wait(DEADLINE)
         self._reader.join(DEADLINE)
+        self.process.wait()
         self.watcher.stop()
+        self._stdout.close()
         for stage in self.stages.values():
             stage.close()
 

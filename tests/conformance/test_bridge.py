@@ -163,6 +163,24 @@ def test_a_request_that_asks_for_it_is_the_last_of_its_connection(broker):
     stream.close()
 
 
+def test_an_http_1_0_request_is_answered_and_the_connection_ends(broker):
+    stream = dial(broker.address)
+    stream.send(b"GET /ready HTTP/1.0\r\n\r\n")
+    assert read_answer(stream).json == {"status": "ok"}
+    assert stream.at_end()
+    stream.close()
+
+
+def test_a_client_that_asks_before_it_sends_its_body_is_told_to_go_on(broker, take):
+    body = b'{"host":"%b"}' % take().host.encode()
+    stream = dial(broker.address)
+    stream.send(POST + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body))
+    assert stream.read_until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    stream.send(body)
+    assert read_answer(stream).status == 200
+    stream.close()
+
+
 def test_a_request_cut_byte_by_byte_is_answered(broker, take):
     stream = dial(broker.address)
     for byte in request_bytes("POST", "/message", {"host": take().host}):
@@ -201,6 +219,28 @@ def test_disconnect_closes_the_sockets_of_an_audience(broker, take, join, token)
     with pytest.raises(ClosedError) as closed:
         second.receive()
     assert closed.value.code == 1000
+
+
+def test_when_the_broker_ends_a_socket_its_waiting_messages_are_dropped_and_counted(
+    broker, take, join, token, gate
+):
+    stage = take("upgrade")
+    client, socket_id = join(stage, token)
+    client.send({"do": [["gate", gate.port]]})
+    visitor = gate.arrival()
+    for number in range(3):
+        client.send({"n": number})
+    broker.events.until(
+        lambda _: [e["type"] for e in broker.events.of_socket(socket_id)].count("receive") == 4
+    )
+    counted = "message of a socket that was closed"
+    before = broker.health()["dropped"].get(counted, 0)
+    disconnect(broker, host=stage.host, target=socket_id)
+    assert client.closed() == 1000
+    visitor.let_on()
+    broker.hook_done(socket_id, "close")
+    assert stage.hooks_of(socket_id) == ["auth", "connect", "receive", "close"]
+    assert broker.health()["dropped"][counted] == before + 3
 
 
 @pytest.mark.parametrize(

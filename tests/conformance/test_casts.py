@@ -25,6 +25,9 @@ class Room:
         self.host = stage.host
         self._members = members
 
+    def client(self, name):
+        return self._members[name][0]
+
     def id(self, name):
         return self._members[name][1]
 
@@ -246,7 +249,7 @@ def test_pipelined_casts_are_answered_and_delivered_in_order(broker, room):
     answers = [read_answer(stream).json["sent"] for _ in range(3 * count)]
     assert answers == [1, 4, 0] * count
     stream.close()
-    bob, eve = (room._members[name][0] for name in ("bob", "eve"))
+    bob, eve = (room.client(name) for name in ("bob", "eve"))
     assert [eve.receive_json()["n"] for _ in range(count)] == list(range(count))
     assert [bob.receive_json()["n"] for _ in range(2 * count)] == [n // 2 for n in range(2 * count)]
 
@@ -261,3 +264,18 @@ def test_a_chunked_cast_is_a_cast(broker, room):
     assert read_answer(stream).json["sent"] == 4
     stream.close()
     assert room.heard(broker, {"n": 1}) == EVERYONE
+
+
+def test_a_crowd_gets_every_cast_in_order(start, connect):
+    host, crowd = "crowd.example.com", 300
+    program = start({host: {"hooks": []}})
+    clients = [connect(program.stages[host], to=program) for _ in range(crowd)]
+    for client in clients:
+        program.admitted(client)
+    stream = dial(program.address)
+    casts = [request_bytes("POST", "/message", {"host": host, "data": {"n": n}}) for n in range(10)]
+    stream.send(b"".join(casts))
+    assert [read_answer(stream).json["sent"] for _ in casts] == [crowd] * 10
+    stream.close()
+    for client in clients:
+        assert [client.receive_json()["n"] for _ in casts] == list(range(10))

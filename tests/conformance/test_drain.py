@@ -47,7 +47,7 @@ def test_while_it_drains_messages_run_the_bridge_answers_and_nobody_new_comes_in
     for number in (2, 3):
         busy.send({"do": [["cast", {"data": {"from": "a hook"}}], ["print", f'{{"n":{number}}}']]})
     program.events.until(
-        lambda events: sum(e["type"] == "receive" and e["socket"] == busy_id for e in events) == 3
+        lambda _: [e["type"] for e in program.events.of_socket(busy_id)].count("receive") == 3
     )
     program.signal()
     program.says("stopping")
@@ -80,17 +80,23 @@ def test_the_close_hooks_of_a_stop_can_still_cast_and_ask(program, join, token):
     assert len(stage.answers(4)) == 4
 
 
-def test_hooks_that_run_longer_than_drain_timeout_are_cut_and_counted(start, join, gate, token):
+def test_what_has_not_run_by_drain_timeout_is_cut_and_counted(start, join, gate, token):
     program = start({HOST: {"app": "python"}}, server={"drain_timeout": 1.0})
     stage = program.stages[HOST]
-    client, _ = join(stage, token, to=program)
-    client.send({"do": [["gate", gate.port]]})
+    client, socket_id = join(stage, token, to=program)
+    for _ in range(3):
+        client.send({"do": [["gate", gate.port]]})
     gate.arrival()
+    program.events.until(
+        lambda _: [e["type"] for e in program.events.of_socket(socket_id)].count("receive") == 3
+    )
     pid = stage.call("receive").pid
     program.signal()
     assert client.closed() == 1012
     program.wait()
-    assert "count=" in program.says("cut at the end of drain_timeout")
+    assert "count=1" in program.says("cut at the end of drain_timeout")
+    assert "count=2" in program.says("message of a socket that was closed")
+    assert stage.hooks_of(socket_id).count("receive") == 1
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import random
+from pathlib import Path
 
 import pytest
 
 from tests.conformance.client import TEXT, ClosedError, frame, upgrade_bytes
 from tests.conformance.stream import dial
 from tests.conformance.web import read_answer
+
+POST_HEAD = b"POST /message HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 @pytest.fixture(autouse=True)
@@ -140,3 +144,42 @@ def test_a_client_that_sends_frames_before_the_answer_is_heard_up_to_a_bound(
     assert read_answer(stream).status == 101
     assert [stage.call("receive", n).argv[4] for n in (1, 2, 3, 4)] == messages
     stream.close()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nonsense_on_every_layer_leaves_the_broker_as_it_was(broker, take, seed):
+    chance = random.Random(seed)
+    stage = take("none", "quick")
+    upgrade = upgrade_bytes(stage.host)
+    openings = [b"", b"GET / HTTP/1.1\r\n", POST_HEAD, upgrade[:-2], upgrade, upgrade, upgrade]
+    for _ in range(100):
+        stream = dial(broker.address)
+        noise = chance.randbytes(chance.randrange(200))
+        stream.send(chance.choice(openings) + noise)
+        stream.reset() if chance.random() < 0.5 else stream.close()
+    assert broker.ask("GET", "/ready").status == 200
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_fifty_lives_leave_no_descriptor_and_no_process(broker, take, join, token):
+    stage = take("upgrade", "quick")
+
+    def live(rounds):
+        clients = [join(stage, token) for _ in range(rounds)]
+        for client, _ in clients:
+            client.send({"n": 1})
+            client.close()
+        for _, socket_id in clients:
+            broker.hook_done(socket_id, "close")
+
+    live(5)
+    before = descriptors(broker.pid)
+    for _ in range(5):
+        live(10)
+    assert descriptors(broker.pid) <= before
+    children = Path(f"/proc/{broker.pid}/task/{broker.pid}/children")
+    assert children.read_text().split() == []
+
+
+def descriptors(pid):
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))

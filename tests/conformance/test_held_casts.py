@@ -26,7 +26,7 @@ def test_a_connect_hooks_own_casts_reach_its_socket_in_order(take, connect, toke
 
 
 def test_held_casts_go_before_what_comes_after_auth(broker, take, connect, token):
-    stage = take()
+    stage = take("message", "quick")
     client = connect(stage)
     for number in range(3):
         assert broker.cast(stage.host, {"n": number})["held"] == 1
@@ -65,7 +65,7 @@ def test_held_casts_are_delivered_while_connect_runs_only_after_it_accepts(
 def test_a_held_cast_is_judged_by_the_token_that_auth_accepts(
     broker, take, connect, token, target, is_for_it
 ):
-    stage = take()
+    stage = take("message", "quick")
     client = connect(stage)
     if isinstance(target, list):
         target = [part.format(token=token) for part in target]
@@ -81,7 +81,7 @@ def test_a_held_cast_is_judged_by_the_token_that_auth_accepts(
 
 
 def test_a_held_cast_that_excepts_the_socket_is_not_for_it(broker, take, connect, token):
-    stage = take()
+    stage = take("message", "quick")
     client = connect(stage)
     socket_id = broker.socket_of(client)
     assert broker.cast(stage.host, {"n": 1}, **{"except": socket_id})["held"] == 0
@@ -91,8 +91,20 @@ def test_a_held_cast_that_excepts_the_socket_is_not_for_it(broker, take, connect
     assert client.receive_json() == {"end": 1}
 
 
+def test_a_cast_to_its_id_and_to_its_token_comes_once(broker, take, connect, token):
+    stage = take("message", "quick")
+    client = connect(stage)
+    targets = [broker.socket_of(client), f"token:{token}"]
+    receipt = broker.cast(stage.host, {"n": 1}, targets)
+    assert (receipt["sent"], receipt["held"]) == (1, 0)
+    client.authenticate(token)
+    broker.admitted(client)
+    broker.cast(stage.host, {"end": 1})
+    assert [client.receive_json(), client.receive_json()] == [{"n": 1}, {"end": 1}]
+
+
 def test_a_cast_to_other_sockets_is_not_held(broker, take, connect):
-    stage = take()
+    stage = take("message", "quick")
     connect(stage)
     assert broker.cast(stage.host, {"n": 1}, "0123456789abcdef")["held"] == 0
     assert broker.cast(stage.host, {"n": 1}, [])["held"] == 0
@@ -109,7 +121,7 @@ def test_held_casts_are_forgotten_when_auth_does_not_accept(broker, take, connec
 
 
 def test_of_more_than_64_held_casts_the_oldest_go_first(broker, take, connect, token):
-    stage = take()
+    stage = take("message", "quick")
     client = connect(stage)
     before = broker.health()["dropped"].get("held cast over 64", 0)
     for number in range(70):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import stat
 import subprocess
@@ -167,6 +168,22 @@ def test_the_banner_says_what_a_person_looks_for_first(everywhere, path):
         ["php", "-r", "echo PHP_VERSION;"], capture_output=True, text=True, check=True
     )
     assert php.stdout in said
+
+
+def test_the_log_can_be_lines_of_json(start, connect):
+    program = start({HOST: {"app": "python"}}, server={"log_format": "json"})
+    stage = program.stages[HOST]
+    stage.plan(connect=[["complain", 'a "note"\twith\x1b signs'], ["exit", 3]])
+    assert connect(stage, to=program).closed() == 1011
+    program.signal()
+    assert program.wait() == 0
+    *lines, _ = program.stderr.all()
+    entries = [json.loads(line) for line in lines]
+    assert all({"time", "level", "part", "message"} <= set(entry) for entry in entries)
+    by_message = {entry["message"]: entry for entry in entries}
+    assert by_message["stderr"]["text"] == 'a "note"\twith\x1b signs'
+    assert by_message["hook failed"]["hook"] == "connect"
+    assert by_message["hook failed"]["host"] == HOST
 
 
 def test_every_upgrade_path_of_the_config_works_and_star_takes_any(start, connect):

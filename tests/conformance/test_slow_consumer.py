@@ -93,7 +93,7 @@ def test_what_waits_for_all_clients_together_is_bounded(start, join, token):
         dropped = max(dropped, gone)
         sent += 1
         assert receipt["sent"] >= 1
-        assert sent < 300, "nobody was cut"
+        assert sent < 60, "nobody was cut, though each has room for 8 MiB of its own only"
     ids = {socket_id for _, socket_id in stalled}
     closed = [e for e in program.events.all() if e["type"] == "close"]
     assert {e["socket"] for e in closed} <= ids

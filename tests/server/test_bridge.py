@@ -209,10 +209,34 @@ async def test_a_bad_disconnect_is_400_and_closes_nobody(body, says):
 
 async def test_events_are_a_feed_with_its_filters():
     scene = Scene()
-    feed = scene.ask("/events?host=App.Test:80&type=open&socket=s&token=t", headers=BEARER)
+    start = "0123456789ab"
+    feed = scene.ask(f"/events?host=App.Test:80&type=open&socket=s&token={start}", headers=BEARER)
     assert isinstance(feed, Feed)
-    assert feed._watch.filters == {"host": HOST, "type": "open", "socket": "s", "token": "t"}
+    assert feed._watch.filters == {"host": HOST, "type": "open", "socket": "s", "token": start}
     assert not scene.broker.events.is_watched, "nothing is watched before it starts"
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("type=opened", "unknown type; there are: open, auth, receive, hook, cast, close, lost"),
+        ("host=other.test", "unknown host 'other.test'"),
+        ("token=abc", "token is not a sha256 or its first 12 hex characters"),
+        ("token=secret-token", "token is not a sha256 or its first 12 hex characters"),
+    ],
+)
+async def test_a_filter_that_nothing_can_pass_is_an_error(query, message):
+    answer = Scene().ask(f"/events?{query}", headers=BEARER)
+    assert answer.status == 400
+    assert answer.message.startswith(message)
+
+
+async def test_a_fault_of_ours_is_answered_and_logged(monkeypatch, caplog):
+    scene = Scene()
+    monkeypatch.setattr(scene.broker.hub, "tokens", None)
+    assert scene.ask("/health").status == 500
+    assert "a bridge request failed" in caplog.text
+    caplog.clear()  # it was meant to be logged
 
 
 async def test_events_need_http_1_1_and_known_parameters():

@@ -8,6 +8,7 @@ from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from phlows_cli.errors import RequestError
+from phlows_cli.wire import handshake
 from phlows_cli.wire.handshake import accept_upgrade, cookie_token, origin_allowed
 from phlows_cli.wire.request import Request, RequestReader
 
@@ -135,6 +136,7 @@ def test_what_is_not_an_upgrade_is_refused_with_its_reason(case):
 
 def test_a_refusal_leaves_nothing_for_the_next_handshake():
     refusal(upgrade("sec-websocket-key"))
+    assert handshake._handshake.handshake_exc is None
     assert accept_upgrade(upgrade()).startswith(b"HTTP/1.1 101 ")
 
 

@@ -66,6 +66,20 @@ def test_only_so_many_heads_are_remembered():
     assert len(reader.requests_received()) == KNOWN_HEADS + 50
 
 
+def test_a_known_head_whose_body_comes_late_pushes_no_other_out():
+    request_module._known_heads.clear()
+    reader = RequestReader(body_limit=4096)
+    reader.receive_data(KINDS["no body"])
+    reader.receive_data(KINDS["cast"])
+    for number in range(KNOWN_HEADS - 2):
+        reader.receive_data(b"GET /health?n=%d HTTP/1.1\r\nHost: a.test\r\n\r\n" % number)
+    reader.receive_data(KINDS["cast"][:-1])
+    reader.receive_data(KINDS["cast"][-1:])
+    assert KINDS["no body"] in request_module._known_heads
+    assert len(request_module._known_heads) == KNOWN_HEADS
+    assert len(reader.requests_received()) == KNOWN_HEADS + 1
+
+
 def test_a_reader_with_other_limits_neither_uses_nor_fills_the_memory():
     request_module._known_heads.clear()
     RequestReader(body_limit=4096).receive_data(KINDS["no body"])

@@ -535,6 +535,15 @@ def test_a_head_that_never_ends_is_refused_at_its_limit():
         reader.receive_data(b"a")
 
 
+def test_what_was_checked_of_one_head_does_not_excuse_the_next():
+    reader = RequestReader(body_limit=0)
+    first = get(b"Host: a", b"X: " + b"a" * 100)
+    reader.receive_data(first[:-1])
+    with pytest.raises(RequestError, match="NUL"):
+        reader.receive_data(first[-1:] + b"GET / HTTP/1.1\r\nX: \0")
+    assert len(reader.requests_received()) == 1
+
+
 @pytest.mark.parametrize(
     "framing",
     [
