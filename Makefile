@@ -3,6 +3,7 @@
 
 VENV ?= .venv
 PORT ?= 3001
+MINUTES ?= 10
 BIN := $(VENV)/bin
 
 # The first Python that is new enough; `make PYTHON=/path/to/python3.12 ...` names another.
@@ -13,7 +14,7 @@ PYTHON := $(shell for python in python3 python3.14 python3.13 python3.12 python3
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test style format types layers check docs bench clean
+.PHONY: help demo test style format types layers check docs bench chaos soak clean
 
 help:
 	@echo 'make demo     start the demo on http://127.0.0.1:3001 (PORT=3002, APP=examples/php/app.php)'
@@ -22,6 +23,8 @@ help:
 	@echo 'make format   lay the code out and mend what ruff can'
 	@echo 'make docs     write completions/, man/ and docs/commands.md anew'
 	@echo 'make bench    measure phlows beside its peers'
+	@echo 'make chaos    crowds of 5,000 clients that come and are killed at once, five times'
+	@echo 'make soak     clients that come, misbehave and go (MINUTES=10); writes docs/soak.md'
 	@echo 'make clean    remove $(VENV) and everything else that was made'
 
 demo: $(VENV)/.installed
@@ -51,6 +54,12 @@ docs: $(VENV)/.installed
 
 bench: $(VENV)/.dev-installed
 	$(BIN)/python -m benchmarks all $(ARGS)
+
+chaos: $(VENV)/.dev-installed
+	PHLOWS_CHAOS=1 $(BIN)/python -m pytest -s tests/chaos $(ARGS)
+
+soak: $(VENV)/.dev-installed
+	$(BIN)/python -m tests.chaos.soak --minutes $(MINUTES) --output docs/soak.md $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .coverage .hypothesis

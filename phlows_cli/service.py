@@ -21,7 +21,7 @@ from phlows_cli.runtime.runtime import RuntimeSettings, command_for, runtime_for
 from phlows_cli.runtime.slots import Slots
 from phlows_cli.server.access import Access
 from phlows_cli.server.bridge import Bridge
-from phlows_cli.server.front import Front
+from phlows_cli.server.front import RESERVED, Front
 from phlows_cli.server.key import load_key
 from phlows_cli.server.listener import Listeners
 from phlows_cli.server.metrics import Metrics
@@ -99,7 +99,8 @@ class Service:
         self.broker.on_hook = self._metrics.observe
         self._bridge = Bridge(self.broker, self._access, routes, self)
         tick = _tick_interval(self.config)
-        self._front = Front(self.config, self.broker, self._bridge, self._access, tick)
+        room = self._descriptors - KEPT_DESCRIPTORS + RESERVED
+        self._front = Front(self.config, self.broker, self._bridge, self._access, tick, room)
         self._certificate = _certificate(config)
         self._listeners = Listeners(self._certificate)
         self._watch = system.FileWatch(config.path)

@@ -37,16 +37,25 @@ class Front:
         bridge: answers requests that are not upgrades.
         access: who may do what.
         tick: seconds between two calls of `tick`.
+        room: connections that there are descriptors for, if that is more
+            than limits.max_connections and RESERVED.
     """
 
     def __init__(
-        self, config: Config, broker: Broker, bridge: Bridge, access: Access, tick: float
+        self,
+        config: Config,
+        broker: Broker,
+        bridge: Bridge,
+        access: Access,
+        tick: float,
+        room: int = 0,
     ) -> None:
         server, limits = config.server, config.limits
         self.config = config
         self.broker = broker
         self.bridge = bridge
         self.access = access
+        self._room = room
         self.flusher = Flusher(limits.send_buffer, limits.send_total)
         self.connections: set[Connection] = set()
         self.channels: set[Channel] = set()
@@ -86,7 +95,7 @@ class Front:
         """Whether one connection more would touch the reserve of descriptors."""
         count = len(self.connections) + len(self.channels)
         count += sum(gate.arriving for gate in self.gates)
-        return count >= self.broker.limits.max_connections + RESERVED
+        return count >= max(self._room, self.broker.limits.max_connections + RESERVED)
 
     def make_room(self) -> bool:
         """Whether one connection more may be had; the longest idle goes for it."""

@@ -147,7 +147,7 @@ class Program:
     one that only says yes.
     """
 
-    def __init__(self, folder, hosts, environ=None, options=(), **config):
+    def __init__(self, folder, hosts, environ=None, options=(), *, watches=True, **config):
         self.folder = folder
         self._options = options
         folder.mkdir(exist_ok=True)
@@ -161,8 +161,8 @@ class Program:
                 break
         else:
             raise AssertionError(self.stderr.all())
-        self.watcher = Watcher(self.address, self.key)
-        self.events = self.watcher.events
+        self.watcher = Watcher(self.address, self.key) if watches else None
+        self.events = self.watcher.events if watches else Told()
 
     @property
     def key(self):
@@ -323,7 +323,8 @@ class Program:
         self.process.kill()
         self._reader.join(DEADLINE)
         self.process.wait()
-        self.watcher.stop()
+        if self.watcher is not None:
+            self.watcher.stop()
         self._stdout.close()
         for stage in self.stages.values():
             stage.close()

@@ -7,6 +7,7 @@ import os
 import select
 import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from tests.conformance.stream import DEADLINE
@@ -40,6 +41,12 @@ class Stage:
 
     def close(self):
         os.close(self._bell)
+
+    def hush(self):
+        """Take the rings of the bell away: it holds so many and no more."""
+        with suppress(BlockingIOError):
+            while True:
+                os.read(self._bell, 65536)
 
     def plan(self, **steps):
         """Say what each hook does; one left out does what is usual."""
@@ -88,15 +95,15 @@ class Stage:
         values = self.until(lambda: _at_least(count, self.records("answer")))
         return [answer["value"] for answer in values]
 
-    def until(self, find):
+    def until(self, find, seconds=DEADLINE):
         """Wait until `find` finds something; it looks whenever the bell rings."""
-        deadline = time.monotonic() + DEADLINE
+        deadline = time.monotonic() + seconds
         while not (found := find()):
             left = deadline - time.monotonic()
             ready, _, _ = select.select([self._bell], [], [], max(0.0, left))
             if not ready:
-                raise TimeoutError(f"{self.host} has only: {self.lines()}")
-            os.read(self._bell, 65536)
+                raise TimeoutError(f"{self.host} has only: {self.lines()[-50:]}")
+            self.hush()
         return found
 
 

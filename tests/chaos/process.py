@@ -1,0 +1,50 @@
+"""A broker's process, looked at from outside: /proc is Linux's."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+IS_VISIBLE = Path("/proc/self/fd").exists()
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One look: resident bytes, and how many descriptors, threads and children."""
+
+    memory: int
+    descriptors: int
+    threads: int
+    children: int
+
+
+def sample(pid):
+    folder = Path(f"/proc/{pid}")
+    fields = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
+    return Sample(
+        memory=int(fields["VmRSS"].split()[0]) * 1024,
+        descriptors=sum(1 for _ in (folder / "fd").iterdir()),
+        threads=int(fields["Threads"]),
+        children=len(children(pid)),
+    )
+
+
+def children(pid):
+    """The process ids of a process's children, those that wait to be reaped included."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            parent = stat.read_text().rpartition(")")[2].split()[1]
+            if int(parent) == pid:
+                found.append(int(stat.parent.name))
+    return found
+
+
+def is_running(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
