@@ -32,8 +32,9 @@ RETRY_AFTER: Final = (("Retry-After", "5"),)
 class Connection(asyncio.Protocol):
     """From accept to the end, or until the connection becomes a channel."""
 
-    def __init__(self, front: Front) -> None:
+    def __init__(self, front: Front, *, has_room: bool = False) -> None:
         self._front = front
+        self._has_room = has_room  # a gate has counted it already
         self._reader = RequestReader(body_limit=front.config.bridge.body_limit)
         self._requests: deque[Request] = deque()
         self._failure: RequestError | None = None
@@ -50,7 +51,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._address = _peer_address(self._transport)
         self._is_tls = transport.get_extra_info("sslcontext") is not None
-        if not self._front.make_room():
+        if not (self._has_room or self._front.make_room()):
             self._front.broker.drops.count("connection over the limit of descriptors")
             self.abort()
             return

@@ -104,12 +104,10 @@ class Gate:
             self._loop.add_reader(self._sock, self._accept)
 
     def _admit(self, connection: socket.socket) -> None:
-        if self._front.is_full:
+        if not self._has_room():
             self._front.broker.drops.count("connection over the limit of descriptors")
             connection.close()
             return
-        if self.arriving >= AT_THE_GATE:
-            self._cut_oldest()
         connection.setblocking(False)
         self._undecided.add(connection, self._front.broker.clock())
         self._loop.add_reader(connection, self._decide, connection)
@@ -140,7 +138,7 @@ class Gate:
             options["ssl_handshake_timeout"] = self._front.broker.limits.handshake_timeout
         try:
             await self._loop.connect_accepted_socket(
-                lambda: Connection(self._front),
+                lambda: Connection(self._front, has_room=True),
                 connection,
                 ssl=self._certificate.context if is_tls else None,
                 **options,
@@ -162,8 +160,18 @@ class Gate:
             log.debug("a plain client left before its answer")
         connection.close()
 
-    def _cut_oldest(self) -> None:
-        self._front.broker.drops.count("unfinished head over 1024")
+    def _has_room(self) -> bool:
+        """Whether one connection more may come; the oldest here goes for it."""
+        if not self._front.make_room():
+            if not self.arriving:
+                return False
+            self._cut_oldest("idle connection, cut for a new one")
+        elif self.arriving >= AT_THE_GATE:
+            self._cut_oldest("unfinished head over 1024")
+        return True
+
+    def _cut_oldest(self, reason: str) -> None:
+        self._front.broker.drops.count(reason)
         oldest = self._undecided.oldest()
         if oldest is not None:
             self._undecided.discard(oldest)

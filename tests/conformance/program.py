@@ -81,11 +81,6 @@ class Told(Growing):
 
         return self.until(find)
 
-    def of_socket(self, socket_id):
-        """What was told of one socket so far."""
-        with self._changed:
-            return list(self._by["socket", socket_id])
-
     def of(self, kind, socket_id):
         """The first event of a kind that a socket has had by now, or None."""
         with self._changed:
@@ -99,6 +94,11 @@ class Told(Growing):
 
     def of_host(self, host):
         return [event for event in self.all() if event["host"] == host]
+
+    def of_socket(self, socket_id):
+        """What was told of one socket so far."""
+        with self._changed:
+            return list(self._by["socket", socket_id])
 
 
 class Watcher:
@@ -225,7 +225,7 @@ class Program:
         said = self.says("  listening ", '"serving"', "is in use", "stderr ended")
         if chosen := re.search(r"http://127\.0\.0\.1:(\d+)", said):
             self.address = ("127.0.0.1", int(chosen[1]))
-        return "listening" in said or "serving" in said
+        return "is in use" not in said and said != "stderr ended"
 
     def _read_stderr(self):
         with self.process.stderr as lines:

@@ -131,9 +131,12 @@ class Gate:
         self._waiting.append(visitor)
         return visitor
 
-    def close(self):
+    def let_all_on(self):
         for visitor in self._waiting:
             visitor.let_on()
+
+    def close(self):
+        self.let_all_on()
         self._listener.close()
 
 

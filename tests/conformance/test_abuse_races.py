@@ -321,3 +321,59 @@ def test_a_connect_hook_whose_socket_is_refused_forgets_what_it_cast_to_all(
     client = connect(stage, cookie=TOKEN)
     assert client.closed_after() == [4500]
     assert stage.answers()[0]["held"] == 1
+
+
+# Sockets that are ended from elsewhere while their hook runs
+
+
+def test_a_socket_that_is_disconnected_during_receive_drops_what_waits_and_runs_close(
+    broker, take, connect, gate
+):
+    stage = take("upgrade")
+    client = connect(stage, cookie=TOKEN)
+    socket_id = broker.admitted(client)
+    client.send({"do": [["gate", gate.port], ["print", '{"too":"late"}']]})
+    gate.arrival()
+    for _ in range(3):
+        client.send({"do": []})
+    broker.events.until(lambda _: broker.events.count("receive", socket_id) == 4)
+    dropped = broker.health()["dropped"]
+    body = {"host": stage.host, "target": socket_id, "code": 4321}
+    assert broker.ask_with_key("POST", "/disconnect", body).json["disconnected"] == 1
+    assert client.closed_after() == [4321]
+    gate.let_all_on()
+    broker.hook_done(socket_id, "close")
+    assert stage.hooks_of(socket_id) == ["auth", "connect", "receive", "close"]
+    now = broker.health()["dropped"]
+    for reason, count in (
+        ("message of a socket that was closed", 3),
+        ("answer to a socket that is gone", 1),
+    ):
+        assert now[reason] - dropped.get(reason, 0) == count
+
+
+@LEAVINGS
+def test_a_client_that_leaves_while_it_is_not_read_has_one_close_and_it_is_the_last(
+    start, connect, gate, leave
+):
+    program = start({RACED: {"app": "python", "auth": "none"}}, limits={"pending_events": 4})
+    stage = program.stages[RACED]
+    client = connect(stage, to=program)
+    socket_id = program.admitted(client)
+    client.send({"do": [["gate", gate.port]]})
+    gate.arrival()
+    for number in range(4):
+        client.send({"n": number})
+    program.events.until(lambda _: program.events.count("receive", socket_id) == 5)
+    # From here on the broker does not read: it learns of the rest, and of the end, later.
+    client.send({"n": 4})
+    leave(client)
+    assert program.events.of("close", socket_id) is None
+    gate.let_all_on()
+    program.hook_done(socket_id, "close")
+    got = [call.argv[4] for call in stage.started() if call.hook == "receive"][1:]
+    whole = [json.dumps({"n": number}) for number in range(5)]
+    # A reset may take what was not read with it; an end in order takes nothing.
+    assert got == whole or (leave is reset and got == whole[:4])
+    assert finished(program, stage, socket_id)[-1] == "close"
+    assert program.health()["connections"] == 0

@@ -228,15 +228,32 @@ async def test_a_client_that_leaves_before_its_first_byte_leaves_nothing(leave):
 async def test_connections_at_the_gate_have_descriptors_and_are_counted(monkeypatch):
     monkeypatch.setattr(front_module, "RESERVED", 0)
     async with gated(limits={"max_connections": 3}) as scene:
-        silent = [await scene.client() for _ in range(2)]
+        oldest = await scene.client()
+        await at_the_gate(scene, 1)
+        silent = await scene.client()
         await at_the_gate(scene, 2)
         assert scene.front.is_full, "these and the one that asks"
+        third = await scene.client()
+        await at_the_gate(scene, 3)
+        assert not scene.front.connections, "the idle one has gone for it"
+        late = await tls_client(scene)
+        assert (await late.ask(http("/ready"))).status == 200
+        assert await oldest.rest() == b"", "then the oldest at the gate"
+        assert drops(scene) == {"idle connection, cut for a new one": 2}
+        silent.leave()
+        third.leave()
+        await at_the_gate(scene, 0)
+        assert not scene.front.is_full
+
+
+async def test_with_every_descriptor_in_use_a_connection_more_is_cut(monkeypatch):
+    monkeypatch.setattr(front_module, "RESERVED", 0)
+    limits = {"max_connections": 1}
+    async with gated(auth="none", automatic=HOOK_NAMES, limits=limits) as scene:
+        await scene._probe.open()
         late = await scene.client()
         assert await late.rest() == b""
         assert drops(scene) == {"connection over the limit of descriptors": 1}
-        silent[0].leave()
-        await at_the_gate(scene, 1)
-        assert not scene.front.is_full
 
 
 class Exhausted:
