@@ -119,12 +119,13 @@ def load_config(path: Path | None) -> Config:
     """Read a config file; None is a broker with every default and no host.
 
     Raises:
-        ConfigError: the first problem of the file.
+        ConfigError: the first problem of the file; of its table, an unknown key
+            goes first, since the rest may come from it.
     """
     document = _Document(path)
     config = document.config()
     if document.problems:
-        raise document.problems_by_line()[0]
+        raise document.first_problem()
     return config
 
 
@@ -158,6 +159,8 @@ class _Document:
         self.path = path
         self.folder = folder or (path.absolute().parent if path else Path.cwd())
         self.problems: list[ConfigError] = []
+        self._unknown: dict[tuple[str, ...], ConfigError] = {}
+        self._tables: dict[ConfigError, tuple[str, ...]] = {}
         self.text = _read_text(path) if path else ""
         self.root = toml_text.parse(self.text, str(path))
         self._statements: Sequence[toml_text.Statement] | None = None
@@ -215,6 +218,11 @@ class _Document:
         """List what was found wrong, from the top of the file down."""
         return sorted(self.problems, key=lambda problem: problem.line)
 
+    def first_problem(self) -> ConfigError:
+        """The topmost problem, or the unknown key that may be its cause."""
+        first = self.problems_by_line()[0]
+        return self._unknown.get(self._tables[first], first)
+
     def _hosts(self) -> dict[str, Host]:
         raw = self.root.get("hosts", {})
         if not isinstance(raw, dict):
@@ -259,11 +267,15 @@ class _Document:
         for key in raw:
             if key not in known:
                 sentence = f"unknown key {_dotted((*keys, key))}{_nearest(key, known)}"
-                self._report((*keys, key), sentence, named=False)
+                problem = self._report((*keys, key), sentence, named=False)
+                self._unknown.setdefault(keys, problem)
 
-    def _report(self, keys: tuple[str, ...], sentence: str, *, named: bool = True) -> None:
+    def _report(self, keys: tuple[str, ...], sentence: str, *, named: bool = True) -> ConfigError:
         sentence = f"{_dotted(keys)} {sentence}" if named else sentence
-        self.problems.append(ConfigError(sentence, str(self.path or ""), self._line(keys)))
+        problem = ConfigError(sentence, str(self.path or ""), self._line(keys))
+        self.problems.append(problem)
+        self._tables[problem] = keys[: 2 if keys[0] == "hosts" else 1]
+        return problem
 
     def _line(self, keys: tuple[str, ...]) -> int:
         if self._statements is None:

@@ -31,6 +31,9 @@ UNIX_PATH_LIMIT: Final = 103
 ENV_LIMIT: Final = 65536
 """Bytes in one environment entry; Linux itself stops at twice that."""
 
+SHOWN_LIMIT: Final = 40
+"""Characters of a wrong value that a message repeats."""
+
 _TYPE_NAMES: Final = {
     bool: "true or false",
     int: "a whole number",
@@ -57,14 +60,14 @@ def type_name(value: object) -> str:
 def whole(value: object, _folder: Path) -> int:
     """Read a whole number."""
     if type(value) is not int:
-        raise ValueError(f"must be a whole number, not {type_name(value)}")
+        raise ValueError(_not_a("whole number", value))
     return value
 
 
 def number(value: object, _folder: Path) -> float:
     """Read a number, fraction or not; infinity and nan are none."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"must be a number, not {type_name(value)}")  # noqa: TRY004 (readers raise one kind)
+        raise ValueError(_not_a("number", value))  # noqa: TRY004 (readers raise one kind)
     try:
         converted = float(value)
     except OverflowError:
@@ -72,6 +75,16 @@ def number(value: object, _folder: Path) -> float:
     if not isfinite(converted):
         raise ValueError(f"must be a number, not {converted}")
     return converted
+
+
+def _not_a(kind: str, value: object) -> str:
+    """Show what stands where a number should; lists and tables by their type."""
+    if not isinstance(value, bool | int | float | str):
+        return f"must be a {kind}, not {type_name(value)}"
+    shown = str(value).lower() if isinstance(value, bool) else repr(value)
+    shown = shown if len(shown) <= SHOWN_LIMIT else f"{shown[:SHOWN_LIMIT]}..."
+    hint = ", without quotes" if isinstance(value, str) else ""
+    return f"is {shown}: it must be a {kind}{hint}"
 
 
 def text(value: object, _folder: Path | None = None) -> str:

@@ -273,10 +273,12 @@ class Session:
         if self._handled > 1 or not self.cookie_is_auth or not is_auth_message(text):
             return False
         try:
-            if auth_token(text) != self.token:
-                raise ValueError("auth message has another token than the cookie")
+            is_other = auth_token(text) != self.token
+            problem = "auth message has another token than the cookie" if is_other else ""
         except ValueError as error:
-            self.end(CloseCode.AUTH_EXPECTED, str(error))
+            problem = str(error)
+        if problem:
+            self.end(CloseCode.AUTH_EXPECTED, problem)
         return True
 
     async def _finish(self) -> None:

@@ -147,18 +147,18 @@ def test_the_token_of_an_auth_message(text, token):
     ],
 )
 def test_what_is_no_auth_message_is_told_so(text):
-    with pytest.raises(ValueError, match="^auth message expected$"):
+    with pytest.raises(ValueError, match=r"^auth message expected$"):
         auth_token(text)
 
 
 def test_a_token_with_a_nul_is_told_so():
-    with pytest.raises(ValueError, match="^token holds a NUL$"):
+    with pytest.raises(ValueError, match=r"^token holds a NUL$"):
         auth_token('{"token":"a\\u0000b"}')
 
 
 def test_a_token_counts_in_bytes():
     assert auth_token(json.dumps({"token": "é" * 2048}, ensure_ascii=False)) == "é" * 2048
-    with pytest.raises(ValueError, match="^token of 4097 bytes exceeds 4096$"):
+    with pytest.raises(ValueError, match=r"^token of 4097 bytes exceeds 4096$"):
         auth_token(json.dumps({"token": "é" * 2048 + "a"}, ensure_ascii=False))
 
 
