@@ -115,7 +115,8 @@ class Listeners:
                 where, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )
         except OSError as error:
-            raise ListenError(f"server.listen {where!r}: {error.strerror}") from error
+            why = f"server.listen {where!r}: {error.strerror}"
+            raise ListenError(f"{why}: mend server.listen, or how names are found") from error
         for family, _, _, _, address in found:
             yield self._bind_tcp(family, address)
 
@@ -180,6 +181,7 @@ def _cannot_listen(where: str, error: OSError) -> str:
         errno.EADDRINUSE: "is in use: stop the other process, or set another server.port",
         errno.EACCES: "is not permitted: use a port over 1023, or another path",
         errno.EADDRNOTAVAIL: "is not an address of this machine: mend server.listen",
+        errno.ENOENT: "is in a folder that is not there: make the folder first",
     }
     return f"{where} {hints.get(error.errno or 0, f'cannot be bound: {error.strerror}')}"
 

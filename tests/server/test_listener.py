@@ -156,8 +156,10 @@ async def test_a_socket_file_that_is_another_ones_by_now_is_not_removed(tmp_path
 
 async def test_a_folder_that_is_not_there_is_an_error(tmp_path):
     message = await refusal(f"unix:{tmp_path}/missing/phlows.sock")
-    assert "cannot be bound" in message
-    assert "missing/phlows.sock" in message
+    assert message == (
+        f"unix:{tmp_path}/missing/phlows.sock is in a folder that is not there: "
+        "make the folder first"
+    )
 
 
 # What cannot be
@@ -181,7 +183,8 @@ async def test_a_name_that_is_no_address_is_an_error(monkeypatch):
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     assert await refusal("no.such.host") == (
-        "server.listen 'no.such.host': Name or service not known"
+        "server.listen 'no.such.host': Name or service not known: "
+        "mend server.listen, or how names are found"
     )
 
 
