@@ -209,9 +209,18 @@ def _socket_id(part: str) -> str:
     raise TargetError(_not_a_target(part))
 
 
+def _json_kind(part: object) -> str:
+    """What a value is called in JSON; null, true and false have only a name."""
+    if part is None or isinstance(part, bool):
+        return {None: "null", True: "true", False: "false"}[part]
+    if isinstance(part, int | float):
+        return "a number"
+    return "a list" if isinstance(part, list | tuple) else "an object"
+
+
 def _not_a_target(part: object) -> str:
     """Name a bad part without repeating what may be a token."""
-    shown = type(part).__name__
+    shown = _json_kind(part)
     if isinstance(part, str):
         form, colon, _ = part[:20].partition(":")
         shown = f"'{form}:...'" if colon else f"of {len(part)} characters"
@@ -233,7 +242,7 @@ def parse_excluded(value: object) -> frozenset[str]:
         if part is None:
             continue
         if not isinstance(part, str):
-            raise TargetError(f"except takes socket ids, not {type(part).__name__}")
+            raise TargetError(f"except takes socket ids, not {_json_kind(part)}")
         excluded.add(part.removeprefix("socket:"))
     return frozenset(excluded - {""})
 

@@ -98,11 +98,13 @@ FORMS = (
 )
 NOT_TARGETS = [
     ("", "of 0 characters"),
-    (None, "NoneType"),
-    (0, "int"),
-    (True, "bool"),
-    ({}, "dict"),
-    ({"all": True}, "dict"),
+    (None, "null"),
+    (0, "a number"),
+    (1.5, "a number"),
+    (True, "true"),
+    (False, "false"),
+    ({}, "an object"),
+    ({"all": True}, "an object"),
     ("ALL", "of 3 characters"),
     ("my-token", "of 8 characters"),
     ("tokens:alice", "'tokens:...'"),
@@ -117,10 +119,10 @@ NOT_TARGETS = [
     (ID.upper(), "of 16 characters"),
     (ID + "\n", "of 17 characters"),
     ([""], "of 0 characters"),
-    ([None], "NoneType"),
-    ([["all"]], "list"),
+    ([None], "null"),
+    ([["all"]], "a list"),
     (["all", "x"], "of 1 characters"),
-    (("all",), "tuple"),
+    (("all",), "a list"),
     ("x" * 65, "of 65 characters"),
 ]
 
@@ -196,7 +198,15 @@ def test_an_exception_is_an_id_or_several(value, sockets):
 
 @pytest.mark.parametrize(
     ("value", "kind"),
-    [(0, "int"), (True, "bool"), ({}, "dict"), ([1], "int"), ([[ID]], "list"), (1.5, "float")],
+    [
+        (0, "a number"),
+        (True, "true"),
+        (False, "false"),
+        ({}, "an object"),
+        ([1], "a number"),
+        ([[ID]], "a list"),
+        (1.5, "a number"),
+    ],
 )
 def test_an_exception_that_is_not_text_is_loud(value, kind):
     with pytest.raises(TargetError, match=f"^except takes socket ids, not {kind}$"):
