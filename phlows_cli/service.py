@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -182,6 +183,7 @@ class Service:
             self._certificate.replace(certificate)
         self._apply(config, access, changes)
         self._loaded = _keep_fixed(self._loaded, loaded)
+        gc.collect()  # what was replaced, now: by itself it is looked for too seldom
         facts = changes.as_dict()
         shown = {name: ",".join(names) for name, names in facts.items() if names}
         log.info("reloaded", extra=shown)
