@@ -132,7 +132,7 @@ class HookResult:
     `seconds` runs from the call's start, waiting included. `reason` says why
     it was not accepted and never holds a token or a payload. `started` is
     false when the app never saw the event. `dropped` counts output bytes over
-    the limit; `exit_code` is None where no process ended (negative: a signal).
+    `output_limit`, limits.output; `exit_code` is None where no process ended (negative: a signal).
     """
 
     outcome: Outcome
@@ -141,6 +141,7 @@ class HookResult:
     started: bool = True
     dropped: int = 0
     exit_code: int | None = None
+    output_limit: int = 0
 
     @property
     def is_accepted(self) -> bool:

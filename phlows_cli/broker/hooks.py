@@ -121,7 +121,9 @@ class Application:
         self._observe(hook, result)
         milliseconds = round(result.seconds * 1000, 3)
         if result.dropped:
-            self._drops.count("output bytes over limits.output", result.dropped)
+            self._drops.count("bytes of output over limits.output", result.dropped)
+            over = {"dropped": result.dropped, "limit": result.output_limit}
+            self._warn("output over limits.output was dropped", {**_ids(hook), **over})
         if result.outcome not in (Outcome.ACCEPTED, Outcome.REFUSED):
             self._drops.count(f"{hook.name} {result.outcome}")
             why = {"outcome": result.outcome, "ms": milliseconds, "reason": result.reason}

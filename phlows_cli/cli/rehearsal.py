@@ -136,7 +136,7 @@ def verdict(result: HookResult) -> str:
         ended = describe_exit(result.exit_code)
         words += [] if ended in result.reason else [ended]
     if result.dropped:
-        words.append(f"{result.dropped} bytes over limits.output dropped")
+        words.append(f"{result.dropped} bytes over limits.output ({result.output_limit}) dropped")
     return ", ".join([*words, f"{result.seconds * 1000:.1f} ms"])
 
 

@@ -177,10 +177,10 @@ class LineSplitter:
     `tail` is the end of all output, with trailing blanks cut to one newline.
     """
 
-    __slots__ = ("_limit", "_line", "_taken", "dropped", "tail")
+    __slots__ = ("_line", "_taken", "dropped", "limit", "tail")
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._line = bytearray()
         self._taken = 0
         self.dropped = 0
@@ -194,7 +194,7 @@ class LineSplitter:
     def feed(self, chunk: bytes) -> list[bytes]:
         """Take what was read; return the lines it completes, without newline."""
         self._remember(chunk)
-        taken = chunk[: self._limit - self._taken]
+        taken = chunk[: self.limit - self._taken]
         self._taken += len(taken)
         *lines, rest = taken.split(b"\n")
         if lines:

@@ -179,7 +179,7 @@ class OneShot:
         if not in_time or code is None:
             return self._ended(code, output)
         outcome, reason = outcome_of(hook.name, code, output.tail, output.is_truncated)
-        return HookResult(outcome, reason=reason, dropped=output.dropped, exit_code=code)
+        return _with_output(HookResult(outcome, reason=reason, exit_code=code), output)
 
     def _ended(self, code: int | None, output: LineSplitter) -> HookResult:
         """Return the result of a process that was not left to end by itself."""
@@ -188,7 +188,7 @@ class OneShot:
             outcome, reason = Outcome.FAILED, f"ended while host {self._host.name} was stopping"
         if code is None:
             reason += "; it could not be killed"
-        return HookResult(outcome, reason=reason, dropped=output.dropped, exit_code=code)
+        return _with_output(HookResult(outcome, reason=reason, exit_code=code), output)
 
     def _ran_too_long(self) -> str:
         return f"ran for more than {self._host.timeout:g} s ({setting_of(self._host, 'timeout')})"
@@ -209,3 +209,7 @@ def _overloaded(reason: str) -> HookResult:
 
 def _failed(reason: str) -> HookResult:
     return HookResult(Outcome.FAILED, reason=reason, started=False)
+
+
+def _with_output(result: HookResult, output: LineSplitter) -> HookResult:
+    return replace(result, dropped=output.dropped, output_limit=output.limit)

@@ -58,12 +58,15 @@ async def test_failures_are_counted_and_logged_with_ids_and_without_the_token(ou
         assert "secret" not in repr(vars(record))
 
 
-async def test_output_over_the_limit_is_counted_in_bytes():
+async def test_output_over_the_limit_is_counted_in_bytes_and_logged_with_the_limit(caplog):
     scene = Scene()
     call = await scene.call()
-    call.ends(Outcome.ACCEPTED, dropped=512)
+    call.ends(Outcome.ACCEPTED, dropped=512, output_limit=4000)
     await scene.task
-    assert scene.drops.totals["output bytes over limits.output"] == 512
+    (record,) = caplog.records
+    assert record.message == "output over limits.output was dropped"
+    assert (record.hook, record.dropped, record.limit) == (call.hook.name, 512, 4000)
+    assert scene.drops.totals["bytes of output over limits.output"] == 512
 
 
 async def test_without_a_receiver_output_is_dropped_unseen(caplog):

@@ -190,6 +190,20 @@ def test_a_hook_can_be_spelled_as_the_app_sees_it(registered, report, spelled):
     assert report(spelled, "{}")["command"][2] == "ws::receive"
 
 
+@pytest.mark.parametrize("host", [(), ("--host", "Chat.example.com")])
+def test_an_app_that_is_not_there_is_blamed_on_the_option(report, host):
+    answer = report("connect", "--app", "gone.py", *host)
+    assert answer["reason"].endswith("gone.py does not exist: correct --app")
+    assert answer["code"] == 5
+
+
+def test_with_no_host_registered_the_other_way_is_named(phlows):
+    assert refusal(phlows("hook", "auth")) == (
+        "no host is registered in any phlows.toml: register one with `phlows host add`,"
+        " or name an app with --app"
+    )
+
+
 def test_another_class_than_the_hosts_is_remarked_on(registered, phlows):
     registered("pass")
     result = phlows("hook", "websocket::connect", "--json")
@@ -236,7 +250,7 @@ def test_the_spelling_is_the_class_of_an_app_that_is_not_registered(app, report)
         (["auth", "--timeout", "3"], "--hook-class and --timeout go with --app: "),
         (["auth", "--hook-class", "x"], "--hook-class and --timeout go with --app: "),
         (["auth", "--host", "x"], "unknown host 'x': register it with `phlows host add`"),
-        (["auth", "--app", "app.py", "--timeout", "0"], "hosts.localhost.timeout is 0: "),
+        (["auth", "--app", "app.py", "--timeout", "0"], "--timeout is 0: "),
         (["receive", "@missing"], "cannot read missing: No such file or directory"),
     ],
 )
@@ -298,7 +312,7 @@ def test_output_over_the_limit_is_told(registered, phlows):
     path.write_text(path.read_text() + "[limits]\noutput = 1024\n")
     lines = phlows("hook", "receive", "{}").stdout.splitlines()
     assert lines[1] == "sent     [1]"
-    assert "bytes over limits.output dropped" in lines[-1]
+    assert "bytes over limits.output (1024) dropped" in lines[-1]
 
 
 @pytest.mark.parametrize(
@@ -310,8 +324,11 @@ def test_output_over_the_limit_is_told(registered, phlows):
             "failed: exit code 3, 1000.0 ms",
         ),
         (
-            HookResult(Outcome.TIMEOUT, 1, "late", exit_code=-9, dropped=7),
-            "timeout: late, killed by SIGKILL, 7 bytes over limits.output dropped, 1000.0 ms",
+            HookResult(Outcome.TIMEOUT, 1, "late", exit_code=-9, dropped=7, output_limit=1024),
+            (
+                "timeout: late, killed by SIGKILL, 7 bytes over limits.output (1024) dropped, "
+                "1000.0 ms"
+            ),
         ),
         (HookResult(Outcome.FAILED, 0, "no such app"), "failed: no such app, 0.0 ms"),
     ],

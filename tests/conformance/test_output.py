@@ -150,11 +150,11 @@ def test_a_receive_that_takes_too_long_tells_the_client_and_the_next_one_runs(
 
 def test_output_over_the_limit_is_dropped_and_counted(broker, take, connect):
     client = connect(take("none"))
-    before = broker.health()["dropped"].get("output bytes over limits.output", 0)
+    before = broker.health()["dropped"].get("bytes of output over limits.output", 0)
     client.send({"do": [["print", '{"n":1}'], ["fill", 1_200_000], ["print", '{"n":2}']]})
     assert client.receive_json() == {"n": 1}
     assert replies(client, []) == []
-    assert broker.health()["dropped"]["output bytes over limits.output"] > before
+    assert broker.health()["dropped"]["bytes of output over limits.output"] > before
 
 
 def test_stderr_goes_to_the_log_with_host_hook_and_socket(broker, take, connect, kind):

@@ -164,6 +164,7 @@ async def test_output_over_the_limit_is_dropped_and_counted(make):
     assert result.is_accepted
     assert [len(line) for line in printed.lines] == [1023, 1023, 1023]
     assert result.dropped == (1 << 20) - 3 * 1024
+    assert result.output_limit == 4000
     await runtime.stop()
 
 
