@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from phlows_cli.cli.options import config_option, host_option, json_option, sole_host
 from phlows_cli.cli.output import emit, note
-from phlows_cli.errors import UsageError
+from phlows_cli.errors import ConfigError, UsageError
 from phlows_cli.model import HOOK_NAMES, Hook, Outcome, normalise_host
 
 if TYPE_CHECKING:
@@ -97,6 +98,8 @@ def hook(
     event = _event(config, hook_name, host, message, typed["token"], typed["socket"])
     rehearsal = Rehearsal(host, event, config.interpreters, is_live=not as_json)
     result = _run(rehearsal, config)
+    if typed["app"] is not None:
+        result = replace(result, reason=_as_options(result.reason, host.name))
     emit(rehearsal.report(result), as_json, lambda: verdict(result))
     ctx.exit(EXIT_CODES[result.outcome])
 
@@ -121,6 +124,11 @@ def _host(config: Config, hook_name: str, spelled: str, typed: Mapping[str, Any]
 
 
 def _registered(config: Config, host: str | None, hook_name: str, spelled: str) -> Host:
+    if not host and not config.hosts:
+        raise UsageError(
+            f"no host is registered in {config.path or 'any phlows.toml'}:"
+            " register one with `phlows host add`, or name an app with --app"
+        )
     name = normalise_host(host) if host else sole_host(config)
     found = config.hosts.get(name)
     if found is None:
@@ -143,7 +151,18 @@ def _unregistered(name: str, app: str, hook_class: str, timeout: float | None) -
         table["hook_class"] = hook_class
     if timeout is not None:
         table["timeout"] = timeout
-    return read_host(name, table, path)
+    try:
+        return read_host(name, table, path)
+    except ConfigError as error:
+        raise UsageError(_as_options(str(error), normalise_host(name))) from None
+
+
+def _as_options(text: str, host: str) -> str:
+    """Name the options of --app where a text names the settings they stand for."""
+    for prefix in (f"hosts.{host}.", f'hosts."{host}".'):
+        for key in ("app", "hook_class", "timeout"):
+            text = text.replace(prefix + key, "--" + key.replace("_", "-"))
+    return text
 
 
 def _event(
