@@ -53,7 +53,12 @@ def _reported(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise FileError(f"{error.filename or path}: {error.strerror}") from None
+        # The error's own file may be a temporary one, which means nothing to anyone.
+        if not path.parent.exists():
+            why = f"folder {path.parent} does not exist: make it, or use another --config"
+        else:
+            why = f"{error.strerror}: use another --config, or another user"
+        raise FileError(f"cannot write {path}: {why}") from None
 
 
 @contextmanager

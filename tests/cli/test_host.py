@@ -102,10 +102,24 @@ def test_every_option_lands_in_the_file(folder):
     }
 
 
-@pytest.mark.parametrize("none", ["none", ""])
-def test_a_push_only_host_needs_no_app(none):
-    done("add", "a", "--hooks", none)
+def test_a_push_only_host_needs_no_app():
+    done("add", "a", "--hooks", "none")
     assert hosts() == {"a": {"hooks": []}}
+
+
+@pytest.mark.parametrize("arguments", [["a"], ["a", "app.py"]])
+def test_hooks_that_are_an_empty_text_are_refused(arguments):
+    app()
+    said = failed(2, "add", *arguments, "--hooks", "")
+    assert said.startswith('error: --hooks is empty: name some, or give "none" for a push-only')
+    assert not Path("phlows.toml").exists()
+
+
+def test_a_push_only_host_with_an_app_is_refused():
+    app()
+    said = failed(2, "add", "a", "app.py", "--hooks", "none")
+    assert said.startswith("error: --hooks none is a push-only host, which runs no app")
+    assert not Path("phlows.toml").exists()
 
 
 def test_a_host_with_hooks_needs_its_app():
@@ -125,7 +139,27 @@ def test_the_file_that_is_named_is_the_one_written(folder):
 
 def test_a_folder_that_is_not_there_is_named():
     app()
-    assert "etc: No such file or directory" in failed(1, "add", "a", "app.py", "-c", "etc/x.toml")
+    assert failed(1, "add", "a", "app.py", "-c", "etc/x.toml") == (
+        "error: cannot write etc/x.toml: folder etc does not exist: make it,"
+        " or use another --config\n"
+    )
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_file_that_may_not_be_written_is_named_and_not_the_temporary_one():
+    app()
+    Path("etc").mkdir(mode=0o555)
+    assert failed(1, "add", "a", "app.py", "-c", "etc/x.toml") == (
+        "error: cannot write etc/x.toml: Permission denied: use another --config, or another user\n"
+    )
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no /proc")
+def test_a_folder_that_takes_no_file_is_not_blamed_on_a_temporary_one():
+    app()
+    said = failed(1, "add", "a", "app.py", "-c", "/proc/phlows.toml")
+    assert said.startswith("error: cannot write /proc/phlows.toml: ")
+    assert said.endswith(": use another --config, or another user\n")
 
 
 def test_json_says_how_the_broker_will_see_the_host(folder):

@@ -173,6 +173,8 @@ def _table(
     """Make the host's table of what was chosen, and of nothing else."""
     table: dict[str, object] = {}
     names = None if hooks is None else _hook_names(hooks)
+    if app and names == []:
+        raise UsageError("--hooks none is a push-only host, which runs no app: leave one out")
     if app:
         table["app"] = app if "://" in app else os.path.abspath(app)  # noqa: PTH100 - resolve() would follow a release's symlink
     elif names != []:
@@ -189,7 +191,9 @@ def _table(
 
 def _hook_names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
-    return [] if names in ([""], ["none"]) else names
+    if names == [""]:
+        raise UsageError('--hooks is empty: name some, or give "none" for a push-only host')
+    return [] if names == ["none"] else names
 
 
 def _pair(item: str) -> tuple[str, str]:
