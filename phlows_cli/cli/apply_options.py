@@ -33,7 +33,7 @@ def _by_selector(option: str, texts: Texts) -> object:
     """Write selector -> text."""
     fields: dict[str, object] = {}
     for text in texts:
-        add(fields, *split_selector(option, text))
+        add(fields, *split_selector(option, text, _form(option)))
     return fields
 
 
@@ -41,7 +41,7 @@ def _attributes(option: str, texts: Texts) -> object:
     """Write selector -> name -> text; a name without = is to be removed: null."""
     selectors: dict[str, dict[str, object]] = {}
     for text in texts:
-        selector, name, value = split_attribute(option, text)
+        selector, name, value = split_attribute(option, text, _form(option))
         add(selectors.setdefault(selector, {}), name, value)
     return selectors
 
@@ -49,8 +49,8 @@ def _attributes(option: str, texts: Texts) -> object:
 def _dataset(option: str, texts: Texts) -> object:
     """Write selector -> key -> text."""
     for text in texts:
-        if split_attribute(option, text)[2] is None:
-            raise UsageError(f"{option} takes SELECTOR:KEY=VALUE, not {text!r}")
+        if split_attribute(option, text, _form(option))[2] is None:
+            raise UsageError(f"{option} takes {_form(option)}, not {text!r}")
     return _attributes(option, texts)
 
 
@@ -80,6 +80,11 @@ def _or_true(option: str, texts: Texts) -> object:
 def _transitions(option: str, texts: Texts) -> object:
     """Take names of a transition, or true alone."""
     return _many(option, texts) if len(texts) > 1 else _or_true(option, texts)
+
+
+def _form(option: str) -> str:
+    """Say what an option takes, as its help does."""
+    return next(command.metavar for command in COMMANDS if command.option == option)
 
 
 class Command(NamedTuple):

@@ -5,6 +5,7 @@ Every function raises UsageError for what cannot be meant.
 
 from __future__ import annotations
 
+import codecs
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -71,24 +72,33 @@ def add(fields: dict[str, object], key: str, value: object) -> None:
     fields[key] = value
 
 
-def split_selector(option: str, text: str) -> tuple[str, str]:
-    """Split SELECTOR=VALUE at the first = outside brackets: `a[href="/x"]=5`."""
+def split_selector(option: str, text: str, form: str = "SELECTOR=VALUE") -> tuple[str, str]:
+    """Split SELECTOR=VALUE at the first = outside brackets: `a[href="/x"]=5`.
+
+    Args:
+        option: its name, for the error.
+        text: what was typed.
+        form: what the option's help says it takes, for the error.
+    """
     at = next(_free(text, "="), 0)
     if not at:
-        raise UsageError(f"{option} takes SELECTOR=VALUE, not {text!r}")
+        raise UsageError(f"{option} takes {form}, not {text!r}")
     return text[:at], text[at + 1 :]
 
 
-def split_attribute(option: str, text: str) -> tuple[str, str, str | None]:
+def split_attribute(
+    option: str, text: str, form: str = "SELECTOR:NAME[=VALUE]"
+) -> tuple[str, str, str | None]:
     """Split SELECTOR:NAME=VALUE; the value is None where there is no =.
 
     The selector ends at the last colon before the =, so it may have others.
+    Arguments as of split_selector().
     """
     equals = next(_free(text, "="), len(text))
     place, value = text[:equals], text[equals + 1 :] if equals < len(text) else None
     colon = max(_free(place, ":"), default=0)
     if not colon or colon == len(place) - 1:
-        raise UsageError(f"{option} takes SELECTOR:NAME=VALUE, not {text!r}")
+        raise UsageError(f"{option} takes {form}, not {text!r}")
     return place[:colon], place[colon + 1 :], value
 
 
@@ -113,12 +123,16 @@ def parse_json(text: bytes, what: str) -> object:
     """Check JSON and keep it byte for byte."""
     import msgspec
 
+    if text.startswith(codecs.BOM_UTF8):
+        raise UsageError(f"{what} begins with a byte order mark: save it without")
     try:
         text.decode()
         return msgspec.json.decode(text, type=msgspec.Raw)
     except UnicodeError:
         raise UsageError(f"{what} is not UTF-8") from None
-    except (msgspec.DecodeError, RecursionError) as error:
+    except RecursionError:
+        raise UsageError(f"{what} is nested too deep") from None
+    except msgspec.DecodeError as error:
         raise UsageError(f"{what} is not JSON: {str(error).lower()}") from None
 
 
@@ -133,6 +147,8 @@ def merge(base: bytes | None, fields: Mapping[str, object]) -> bytes:
 
     if base is None:
         return to_json(fields)
+    if not base.strip():
+        raise UsageError("--data is empty: send {} for nothing")
     parse_json(base, "--data")
     start = base.lstrip()[:1]
     if start not in (b"{", b"["):

@@ -35,15 +35,21 @@ def refusal(result):
     return result.stderr.splitlines()[0].removeprefix("error: ")
 
 
-def test_a_cast_without_anything_sends_an_empty_object_to_all(cast, recorder):
-    result = cast()
+def test_a_cast_without_anything_is_refused(cast, recorder):
+    assert refusal(cast()).startswith("nothing to send: give --toast, key=value, --data ")
+    assert refusal(cast("--target", "all")).startswith("nothing to send: ")
+    assert recorder.requests == []
+
+
+def test_an_empty_object_goes_out_when_it_is_asked_for(cast, recorder):
+    result = cast("--data", "{}")
     assert result.stdout == "sent to 3 of 3 sockets of app.example.com\n"
     assert recorder.last.method == "POST"
     assert recorder.last.json() == {"host": "app.example.com", "target": "all", "data": {}}
 
 
 def test_the_receipt_with_json_is_as_the_broker_gave_it(cast):
-    result = cast("--json")
+    result = cast("a=1", "--json")
     assert json.loads(result.stdout) == {**RECEIPT, "dropped": 0, "held": 0}
 
 
@@ -67,14 +73,14 @@ def test_the_receipt_for_people(receipt, line):
 
 
 def test_targets_and_exceptions_add_up(cast, recorder):
-    cast("--target", "token:a", "--target", "s1", "--except", "s2", "--except", "socket:s3")
+    cast("a=1", "--target", "token:a", "--target", "s1", "--except", "s2", "--except", "socket:s3")
     body = recorder.last.json()
     assert body["target"] == ["token:a", "s1"]
     assert body["except"] == ["s2", "socket:s3"]
 
 
 def test_an_empty_target_is_not_everyone(cast, recorder):
-    cast("--target", "")
+    cast("a=1", "--target", "")
     assert recorder.last.json()["target"] == ""
 
 
@@ -182,7 +188,9 @@ def test_commands_keep_the_order_in_which_they_first_appear(cast, recorder):
         (["--attr", "#a:b=1", "--attr", "#a:b"], "'b' is given twice"),
         (["--settings", "a=1", "--settings", "a=2"], "'a' is given twice"),
         (["--settings", "a"], "--settings takes KEY=VALUE, not 'a'"),
-        (["--inner", "#a"], "--inner takes SELECTOR=VALUE, not '#a'"),
+        (["--inner", "#a"], "--inner takes SELECTOR=HTML, not '#a'"),
+        (["--attr", "#a"], "--attr takes SELECTOR:NAME[=VALUE], not '#a'"),
+        (["--dataset", "#a"], "--dataset takes SELECTOR:KEY=VALUE, not '#a'"),
         (["--path", "/a", "--path-replace", "/b"], "--path and --path-replace exclude each other"),
         (["--data", "[]", "a=1"], "--data is an array: nothing can be added to it"),
         (["--data", '{"a":1}', "a=1"], "'a' is given twice"),
@@ -213,35 +221,35 @@ def test_data_is_the_object_that_the_rest_is_added_to(payload):
 
 def test_the_host_can_be_named_by_option_and_by_variable(cast, recorder, config):
     config("a", "b", port=int(recorder.url.rpartition(":")[2]))
-    assert "2 hosts are registered (a, b)" in refusal(cast())
-    cast("--host", "b")
+    assert "2 hosts are registered (a, b)" in refusal(cast("a=1"))
+    cast("a=1", "--host", "b")
     assert recorder.last.json()["host"] == "b"
-    cast(env={"PHLOWS_HOST": "a"})
+    cast("a=1", env={"PHLOWS_HOST": "a"})
     assert recorder.last.json()["host"] == "a"
 
 
 def test_the_broker_can_be_named_by_option_and_by_variable(phlows, recorder):
     recorder.answers["/message"] = (200, RECEIPT)
-    assert phlows("cast", "--host", "h", "--url", recorder.url).exit_code == 0
-    assert phlows("cast", "--host", "h", env={"PHLOWS_URL": recorder.url}).exit_code == 0
+    assert phlows("cast", "a=1", "--host", "h", "--url", recorder.url).exit_code == 0
+    assert phlows("cast", "a=1", "--host", "h", env={"PHLOWS_URL": recorder.url}).exit_code == 0
     assert len(recorder.requests) == 2
 
 
 def test_the_configuration_can_be_named_by_variable(cast, recorder, tmp_path):
     moved = tmp_path / "elsewhere.toml"
     (tmp_path / "phlows.toml").rename(moved)
-    assert cast(env={"PHLOWS_CONFIG": str(moved)}).exit_code == 0
+    assert cast("a=1", env={"PHLOWS_CONFIG": str(moved)}).exit_code == 0
     assert recorder.last.json()["host"] == "app.example.com"
 
 
 def test_a_bad_configuration_is_a_usage_error_with_its_place(cast, tmp_path):
     (tmp_path / "phlows.toml").write_text("[server]\nport = 99999\n")
-    assert "phlows.toml:2: server.port" in refusal(cast())
+    assert "phlows.toml:2: server.port" in refusal(cast("a=1"))
 
 
 def test_the_brokers_refusal_is_exit_code_4(cast, recorder):
     recorder.answers["/message"] = (400, {"status": "error", "message": "target 'x' is none"})
-    result = cast("--target", "x")
+    result = cast("a=1", "--target", "x")
     assert (result.exit_code, result.stdout) == (4, "")
     assert result.stderr == "error: target 'x' is none\n"
 

@@ -80,10 +80,16 @@ def cast(ctx: click.Context, /, config_path: str | None, as_json: bool, **typed:
     from phlows_cli.cli.client import client_for
     from phlows_cli.cli.items import add, cast_body, merge, parse_items, read_argument
     from phlows_cli.config import find_config, load_config
+    from phlows_cli.errors import UsageError
 
     fields = collected(ctx)
     for key, value in parse_items(typed["items"]).items():
         add(fields, key, value)
+    if not fields and typed["data"] is None:
+        raise UsageError(
+            "nothing to send: give --toast, key=value, --data or another option of a command;"
+            " --data {} sends an empty object"
+        )
     base = None if typed["data"] is None else read_argument(typed["data"])
     payload = merge(base, fields)
     config = load_config(find_config(config_path))

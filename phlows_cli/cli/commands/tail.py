@@ -21,8 +21,12 @@ open     a socket was accepted      auth  a socket was authenticated
 receive  a client sent a message    hook  a hook ended
 cast     a cast was delivered       close a socket left
 
-Tokens are shown as the first 12 characters of their sha256. A reader that is
-too slow loses events and is told how many.
+Tokens are shown as the first 12 characters of their sha256, which --token
+takes. A reader that is too slow loses events and is told how many.
+
+\b
+The hash of a token:
+  printf %s TOKEN | sha256sum | cut -c1-12
 """
 
 TYPES = ("open", "auth", "receive", "hook", "cast", "close")
