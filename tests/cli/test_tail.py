@@ -78,9 +78,14 @@ def test_an_unknown_type_is_a_usage_error(tail, recorder):
 
 
 def test_a_refusal_is_exit_code_4(tail, recorder):
-    recorder.answers["/events"] = (403, {"status": "error", "message": "the key is not the one"})
-    result = tail()
-    assert (result.exit_code, result.stderr) == (4, "error: the key is not the one\n")
+    message = "token is not a sha256 or its first 12 hex characters"
+    recorder.answers["/events"] = (400, {"status": "error", "message": message})
+    result = tail("--token", "Ann")
+    assert (result.exit_code, result.stderr) == (4, f"error: {message}\n")
+
+
+def test_the_help_tells_how_to_hash_a_token(tail):
+    assert "printf %s TOKEN | sha256sum | cut -c1-12" in tail("--help").stdout
 
 
 def test_no_broker_is_exit_code_3(phlows, tmp_path):
