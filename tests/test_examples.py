@@ -39,7 +39,7 @@ class Demo:
         self.lines = Growing()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
-        self._says("  listening ")
+        self._says("Open http://")
 
     def _read(self):
         with self.process.stderr as lines:
@@ -201,10 +201,34 @@ def test_a_port_that_is_taken_is_told_in_one_line(tmp_path, demo):
         check=False,
     )
     assert done.returncode == 1
-    last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("demo: ")
-    assert str(demo.port) in last
-    assert "Traceback" not in done.stderr
+    (line,) = done.stderr.strip().splitlines()  # and so no invitation, and no traceback
+    assert line.startswith(f"demo: 127.0.0.1 port {demo.port} is in use: ")
+    assert line.endswith(f"as in `make demo PORT={demo.port + 1}`")
+
+
+def test_the_demo_invites_when_it_listens_and_names_its_app_without_detours(tmp_path):
+    demo = Demo(tmp_path, "demo/../python/app.py")
+    lines = demo.lines.all()
+    assert demo.stop() == 0
+    (banner,) = (n for n, line in enumerate(lines) if line.startswith("  listening "))
+    (invitation,) = (n for n, line in enumerate(lines) if line.startswith("Open http://"))
+    assert banner < invitation
+    assert f"  hosts      127.0.0.1 -> {EXAMPLES / 'python/app.py'}  (auth: message)" in lines
+    assert not [line for line in lines if ".." in line]
+
+
+def test_an_app_that_is_not_there_ends_the_demo_with_an_error(tmp_path):
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "demo/demo.py", "--port", "0", "--app", "nofile.php"],
+        env={**environment(tmp_path), "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("demo: app nofile.php is not there: name a file, as in APP=")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_the_demos_config_reads_without_a_problem():
@@ -226,3 +250,10 @@ def test_every_python_example_compiles_without_a_warning():
     assert len(files) >= 2
     for path in files:
         compile(path.read_text(encoding="utf-8"), str(path), "exec", dont_inherit=True)
+
+
+def test_a_tab_stores_its_name_only_while_it_is_left_since_duplicates_copy_what_is_stored():
+    page = (EXAMPLES / "demo/index.html").read_text(encoding="utf-8")
+    stored = re.findall(r"^.*sessionStorage\.setItem.*$", page, re.MULTILINE)
+    assert stored == ["addEventListener('pagehide', () => sessionStorage.setItem('name', name))"]
+    assert page.count("sessionStorage.removeItem('name')") == 2
