@@ -67,7 +67,10 @@ def test_a_host_is_added_with_its_app_as_a_whole_path(folder):
     app()
     result = done("add", "App.Example.com:443", "./app.py")
     assert result.stdout == f"added app.example.com in {folder}/phlows.toml\n"
-    assert result.stderr == "restart the broker, if it is running, to serve app.example.com\n"
+    assert result.stderr == (
+        "a broker that is running sees app.example.com within two seconds, "
+        "or with `phlows reload`\n"
+    )
     assert hosts() == {"app.example.com": {"app": f"{folder}/app.py"}}
 
 
@@ -357,7 +360,7 @@ def test_a_removed_host_is_gone_and_the_rest_stays(folder):
     Path("phlows.toml").write_text("# mine\n[server]\nport = 1 # one\n\n[hosts.a]\nhooks = []\n")
     result = done("remove", "A:80")
     assert result.stdout == f"removed a from {folder}/phlows.toml\n"
-    assert "a broker that is running serves a until it is restarted" in result.stderr
+    assert "a broker that is running drops a within two seconds" in result.stderr
     assert Path("phlows.toml").read_text() == "# mine\n[server]\nport = 1 # one\n"
 
 

@@ -113,7 +113,7 @@ def add(
         as_json,
         lambda: f"{verb} {added.name} in {path}",
     )
-    note(f"restart the broker, if it is running, to serve {added.name}")
+    note(f"a broker that is running sees {added.name} within two seconds, or with `phlows reload`")
 
 
 @host.command(help=REMOVE_HELP, short_help="Take a host out.")
@@ -129,7 +129,7 @@ def remove(name: str, config_path: str | None, as_json: bool) -> None:
     gone = normalise_host(name)
     remove_host(path, gone)
     emit({"host": gone, "config": str(path)}, as_json, lambda: f"removed {gone} from {path}")
-    note(f"a broker that is running serves {gone} until it is restarted")
+    note(f"a broker that is running drops {gone} within two seconds, or with `phlows reload`")
 
 
 @host.command("list", help=LIST_HELP, short_help="List the registered hosts.")
