@@ -31,7 +31,7 @@ AT_THE_GATE: Final = 1024
 """Connections silent or shaking hands; one more and the oldest is cut."""
 
 ACCEPTS_A_TURN: Final = 100
-PAUSE: Final = 0.1
+PAUSE: Final = 1.0
 """Seconds without accepting when the system has no descriptor left."""
 
 _PLAIN_REFUSED: Final = error_response(400, "this port speaks TLS: use https:// or wss://")
