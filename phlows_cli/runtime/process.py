@@ -144,6 +144,8 @@ class Process:
         """Let go of the pipes and reap; a process that runs on is reaped later."""
         for pipe in self._pipes:
             pipe.close()
+        # They refer to us: without this, each hook would be left to the garbage collector.
+        self._pipes.clear()
         if self._exited.done():
             self._reap()
         else:

@@ -86,6 +86,9 @@ class Channel(Outbox, asyncio.Protocol):
             self._front.broker.drops.count("frame to a socket that was lost", frames)
         self._front.forget(self)
         self._leave(CloseCode.ABNORMAL, "the connection was lost" if error else "")
+        # It refers to us: without this, each socket would be left to the garbage collector,
+        # which hardly ever looks at what has lived for long.
+        del self.session
 
     def pause_writing(self) -> None:
         """The client reads more slowly than it is sent to."""

@@ -147,9 +147,20 @@ class Program:
     one that only says yes.
     """
 
-    def __init__(self, folder, hosts, environ=None, options=(), *, watches=True, **config):
+    def __init__(
+        self,
+        folder,
+        hosts,
+        environ=None,
+        options=(),
+        *,
+        watches=True,
+        module="phlows_cli",
+        **config,
+    ):
         self.folder = folder
         self._options = options
+        self._module = module
         folder.mkdir(exist_ok=True)
         self.environ = {**environment(folder), **(environ or {})}
         self.stages = Stages(folder / "stages")
@@ -214,7 +225,7 @@ class Program:
         self._write()
         self.stderr = Growing()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "phlows_cli", "serve", "--config", str(path), *self._options],
+            [sys.executable, "-m", self._module, "serve", "--config", str(path), *self._options],
             stdin=subprocess.DEVNULL,
             stdout=self._stdout,
             stderr=subprocess.PIPE,
