@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 from collections import deque
 from typing import TYPE_CHECKING, Final, cast
 
@@ -114,6 +115,16 @@ class Connection(asyncio.Protocol):
         timeout = f"{self._front.broker.limits.handshake_timeout:g} s"
         error = f"the request was not whole within {timeout} (limits.handshake_timeout)"
         self._end(error_response(408, error))
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether the client has sent what the broker has yet to read."""
+        sock = self._transport.get_extra_info("socket")
+        if sock is None or sock.fileno() < 0:
+            return False
+        waiting = select.poll()
+        waiting.register(sock.fileno(), select.POLLIN)
+        return bool(waiting.poll(0))
 
     def abort(self) -> None:
         """Cut the connection."""

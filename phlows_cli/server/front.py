@@ -127,8 +127,8 @@ class Front:
         self._idle.discard(connection)
         if connection in self._heads:
             return
-        if len(self._heads) >= UNFINISHED_HEADS:
-            self._cut_oldest_head()
+        while len(self._heads) >= UNFINISHED_HEADS and self._cut_oldest_head():
+            continue
         self._heads.add(connection, self.broker.clock())
 
     def await_request(self, connection: Connection) -> None:
@@ -195,9 +195,16 @@ class Front:
         for channel in list(self.channels):
             channel.abort()
 
-    def _cut_oldest_head(self) -> None:
+    def _cut_oldest_head(self) -> bool:
+        """Make room; false when nobody is late but the broker itself.
+
+        Many accepts can come before the first read: to cut those who have sent
+        their heads would turn a storm of reconnects into another one.
+        """
         oldest = self._heads.oldest()
-        if oldest is not None:
-            self._heads.discard(oldest)
-            self.broker.drops.count("unfinished head over 1024")
-            oldest.abort()
+        if oldest is None or oldest.has_unread:
+            return False
+        self._heads.discard(oldest)
+        self.broker.drops.count("unfinished head over 1024")
+        oldest.abort()
+        return True

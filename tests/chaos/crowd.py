@@ -34,7 +34,7 @@ def gather(address, host, count):
             sock = socket.socket()
             sock.setblocking(False)
             sock.connect_ex(address)
-            selector.register(sock, selectors.EVENT_WRITE)
+            selector.register(sock, sent(sock, head))
         while selector.get_map():
             ready = selector.select(PATIENCE)
             if not ready:
@@ -53,13 +53,21 @@ def gather(address, host, count):
     return kept
 
 
+def sent(sock, head):
+    """Send the head as soon as there is a connection; what to wait for next."""
+    try:
+        sock.send(head)
+    except BlockingIOError:
+        return selectors.EVENT_WRITE
+    return selectors.EVENT_READ
+
+
 def step(selector, key, head):
     """Send the head, or read the answer: its status, or why there is none."""
     sock = key.fileobj
     try:
         if key.events & selectors.EVENT_WRITE:
-            sock.send(head)
-            selector.modify(sock, selectors.EVENT_READ)
+            selector.modify(sock, sent(sock, head))
             return None
         answer = sock.recv(512)
         return answer[9:12].decode() if answer else "ended"
