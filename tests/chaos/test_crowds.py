@@ -32,7 +32,7 @@ UNFINISHED = 1024
 PATIENCE = 120.0
 """Seconds for a crowd to be answered, or for the hooks of all of it."""
 
-GROWTH = 8 << 20
+GROWTH = 4 << 20
 """Bytes that a round may add to the one before: what the allocator leaves in pieces."""
 
 
