@@ -18,7 +18,7 @@ KINDS = ["python", pytest.param("php", marks=pytest.mark.php)]
 POOL = {
     (kind, auth) for kind in ("python", "php", "quick") for auth in ("message", "upgrade", "none")
 }
-POOL_SIZE = 150
+POOL_SIZE = 200
 """Hosts of each kind and auth mode: more than there are tests that take one."""
 
 SPECIAL = {
