@@ -93,8 +93,9 @@ class Broker:
         What runs or waits ends with the settings it began with.
         """
         app = self.apps[host.name]
-        before = app.runtime
-        app.host, app.runtime = host, self._application(host, runtime_for).runtime
+        before, made = app.runtime, self._application(host, runtime_for)
+        app.host, app.runtime = host, made.runtime
+        made.runtime = None  # it refers to `made`, whose work is done
         self._retire(before)
 
     def remove_host(self, name: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from hmac import compare_digest
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING, Final
@@ -38,10 +38,10 @@ class Access:
     """The rules of docs/protocol.md, "Who may use the bridge"."""
 
     def __init__(self, server: Server, bridge: Bridge, key: str) -> None:
-        self._proxies = server.trusted_proxies
         self._bridge = bridge
         self._key = key.encode()
-        self.caller = lru_cache(4096)(self._caller)
+        # A method would refer to us, and we to it: left to the garbage collector.
+        self.caller = lru_cache(4096)(partial(_caller, server, bridge))
 
     def check(self, request: Request, caller: Caller, *, needs_key: bool) -> None:
         """Let a bridge request pass, or say what it lacks.
@@ -116,11 +116,12 @@ class Access:
     def _is_own_name(self, name: str) -> bool:
         return name in ("localhost", "") or name in self._bridge.names or is_ip_address(name)
 
-    def _caller(self, address: str) -> Caller:
-        if address == "unix":
-            return Caller(address, self._bridge.allow_unix, is_trusted_proxy=True)
-        is_allowed = is_within(address, self._bridge.allow)
-        return Caller(address, is_allowed, is_within(address, self._proxies))
+
+def _caller(server: Server, bridge: Bridge, address: str) -> Caller:
+    if address == "unix":
+        return Caller(address, bridge.allow_unix, is_trusted_proxy=True)
+    is_allowed = is_within(address, bridge.allow)
+    return Caller(address, is_allowed, is_within(address, server.trusted_proxies))
 
 
 @lru_cache(256)

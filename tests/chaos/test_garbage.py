@@ -90,6 +90,14 @@ def cast(program):
     assert program.ask("POST", "/message", b"{").status == 400
 
 
+def reload(program):
+    def turn(hosts):
+        hosts[HOST]["timeout"] = 41.0 - hosts[HOST].get("timeout", 20.0)
+
+    program.configure(turn)
+    assert program.ask_with_key("POST", "/reload", {}).json["changed"] == [HOST]
+
+
 def look(program):
     for path in ("/health", "/presence", "/metrics", "/ready", "/unknown"):
         program.ask_with_key("GET", path)
@@ -107,6 +115,7 @@ def look(program):
         be_disconnected,
         time_out,
         cast,
+        reload,
         look,
     ],
 )
