@@ -13,7 +13,6 @@ import argparse
 import asyncio
 import itertools
 import json
-import platform
 import random
 import socket
 import statistics
@@ -29,6 +28,7 @@ from websockets.asyncio.client import connect
 
 from tests.chaos.ledger import APP, Ledger
 from tests.chaos.process import sample
+from tests.chaos.soak_report import report
 from tests.conformance.program import Program
 
 HOST = "soak.example.com"
@@ -70,6 +70,11 @@ LIVES = {
 
 class Soak:
     """One run: its load, its samples and what it found wrong."""
+
+    load = (
+        f"{RESIDENTS} sockets that stay, {USERS} clients at a time that come and go, "
+        f"casts of {len(FILLER):,} bytes, a reload every {RELOAD_SECONDS:g} s"
+    )
 
     def __init__(self, program, seconds, seed):
         self.program = program
@@ -325,79 +330,6 @@ class Order:
             self.replies += 1
 
 
-# The report
-
-
-def report(soak, seed):
-    """The run as Markdown: what it did, the curve, the table."""
-    last, after = soak.samples[-1]
-    lives = ", ".join(
-        f"{count:,} {name.replace('_', ' ')}" for name, count in sorted(soak.lives.items())
-    )
-    lines = [
-        "# Soak",
-        "",
-        "Written by `make soak`: clients come, talk, misbehave and go, while memory,",
-        "descriptors and processes are looked at. Each accepted socket must have had its",
-        "close hook, each client everything in order, and after the first fifth of the run",
-        f"memory must not grow by more than {GROWTH >> 20} MiB.",
-        "",
-        f"- {soak.seconds / 60:g} minutes, seed {seed}, Python {platform.python_version()}",
-        f"- {RESIDENTS} sockets that stay, {USERS} clients at a time that come and go",
-        f"- lives: {lives}",
-        f"- a reload every {RELOAD_SECONDS:g} s",
-        f"- {last['hooks']:,} hooks, {last['casts']:,} casts of {len(FILLER):,} bytes",
-        f"- {last['dropped']:,} dropped, and counted",
-        f"- memory after the warm-up to the end: {soak.growth / 1024:+,.0f} KiB",
-        f"- descriptors {soak.before.descriptors} before, {after.descriptors} after",
-        f"- found wrong: {len(soak.wrong) or 'nothing'}",
-        "",
-        "```",
-        *curve([seen.memory / 2**20 for _, seen in soak.samples], soak.seconds / 60),
-        "```",
-        "",
-        "| minute | memory, MiB | descriptors | threads | processes | sockets | hooks | dropped |",
-        "|---:|---:|---:|---:|---:|---:|---:|---:|",
-        *map(row, thinned(soak.samples)),
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def row(taken):
-    seen, process = taken
-    cells = [
-        f"{seen['second'] / 60:.1f}", f"{process.memory / 2**20:.1f}", process.descriptors,
-        process.threads, process.children, seen["connections"], f"{seen['hooks']:,}",
-        f"{seen['dropped']:,}",
-    ]  # fmt: skip
-    return "| " + " | ".join(map(str, cells)) + " |"
-
-
-def thinned(samples, rows=24):
-    """About so many of them, the first and the last included."""
-    step = max(1, len(samples) // rows)
-    kept = samples[::step]
-    return kept if kept[-1] is samples[-1] else [*kept, samples[-1]]
-
-
-def curve(values, minutes, columns=60, height=8):
-    """A plot in text: memory in MiB over the run."""
-    top = 10 * (int(max(values)) // 10 + 1)
-    groups = [
-        values[n * len(values) // columns :][: max(1, len(values) // columns)]
-        for n in range(columns)
-    ]
-    levels = [round(statistics.mean(group) / top * height) for group in groups if group]
-    lines = []
-    for level in range(height, 0, -1):
-        bar = "".join("#" if reached >= level else " " for reached in levels)
-        lines.append(f"{top * level / height:6.1f} |{bar.rstrip()}")
-    lines.append("   MiB +" + "-" * columns)
-    lines.append(" " * 8 + f"0{'minutes':^{columns - 8}}{minutes:>6g}")
-    return lines
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=10.0)
@@ -409,7 +341,7 @@ def main():
     say(f"seed {seed}\n")
     with tempfile.TemporaryDirectory() as folder:
         soak = churn(Path(folder), options.minutes * 60, seed)
-    text = report(soak, seed)
+    text = report(soak, seed, GROWTH)
     say(text)
     if options.output is not None:
         options.output.write_text(text)
