@@ -51,12 +51,6 @@ class RefusedError(PhlowsError):
     exit_code = 4
 
 
-class HookFailedError(PhlowsError):
-    """A hook crashed, timed out or could not be started."""
-
-    exit_code = 5
-
-
 class TimedOutError(PhlowsError):
     """Something took longer than its limit."""
 

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 HeaderLines: TypeAlias = "Iterable[tuple[str, str]]"
 """Names and values of our own making: nothing here escapes a line end."""
 
-END_OF_STREAM: Final = b"0\r\n\r\n"
-"""The last chunk: a stream that ends without it was cut off."""
-
 _JSON: Final = "application/json"
 _STATUS_LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
@@ -36,13 +33,6 @@ def json_response(
 ) -> bytes:
     """Answer with a value as JSON."""
     return text_response(_encode(value), _JSON, status, headers, keep_alive)
-
-
-def raw_json_response(
-    body: bytes, status: int = 200, headers: HeaderLines = (), keep_alive: bool = True
-) -> bytes:
-    """Answer with JSON that is encoded already."""
-    return text_response(body, _JSON, status, headers, keep_alive)
 
 
 def error_response(

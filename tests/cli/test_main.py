@@ -13,7 +13,6 @@ from phlows_cli.cli.main import COMMANDS, Program, cli
 from phlows_cli.errors import (
     BrokerUnreachableError,
     ConfigError,
-    HookFailedError,
     PhlowsError,
     RefusedError,
     TimedOutError,
@@ -138,7 +137,6 @@ def failing():
         (ConfigError("bad", "phlows.toml", 3), 2),
         (BrokerUnreachableError("nobody"), 3),
         (RefusedError("no"), 4),
-        (HookFailedError("it died"), 5),
         (TimedOutError("late"), 6),
     ],
 )
