@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.conformance.client import TEXT, ClosedError, frame, upgrade_bytes
-from tests.conformance.stream import dial
+from tests.conformance.stream import DEADLINE, dial
 from tests.conformance.web import read_answer
 
 POST_HEAD = b"POST /message HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -176,9 +178,20 @@ def test_fifty_lives_leave_no_descriptor_and_no_process(broker, take, join, toke
     before = descriptors(broker.pid)
     for _ in range(5):
         live(10)
-    assert descriptors(broker.pid) <= before
+    # The close hook is told of before the client's side of the connection has ended.
+    assert comes_true(lambda: descriptors(broker.pid) <= before)
     children = Path(f"/proc/{broker.pid}/task/{broker.pid}/children")
-    assert children.read_text().split() == []
+    assert comes_true(lambda: children.read_text().split() == [])
+
+
+def comes_true(condition):
+    """Whether a condition that nothing tells of holds within the deadline."""
+    deadline, pause = time.monotonic() + DEADLINE, threading.Event()
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        pause.wait(0.01)
+    return True
 
 
 def descriptors(pid):
