@@ -5,20 +5,20 @@ Source: docs/protocol.md, "Calling the app".
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from phlows_cli.model import HookResult, Outcome
+from phlows_cli.model import HookResult
+from phlows_cli.runtime.admission import Admission, not_started, with_output
 from phlows_cli.runtime.answer import LineSplitter, outcome_of
 from phlows_cli.runtime.command import (
     ARGUMENT_LIMIT,
     command_for,
     encode_argument,
     environment_for,
-    setting_of,
     unfit_arguments,
     unreadable_app,
     why_not_started,
@@ -50,87 +50,53 @@ class OneShot:
         self._command = command_for(host, settings.interpreters)
         self._folder = str(Path(host.app).parent)
         self._env = environment_for(host, settings.url)
-        self._lane = settings.slots.lane(host.concurrency)
+        self._admission = Admission(host, settings)
         self._stderr = StderrLog(on_stderr)
         self._processes: set[Process] = set()
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._calls = 0
-        self._is_quiet = asyncio.Event()
-        self._is_quiet.set()
-        self._is_stopped = False
 
     @property
     def busy(self) -> int:
         """How many hooks run."""
-        return self._lane.running
+        return self._admission.busy
 
     @property
     def queued(self) -> int:
         """How many events wait."""
-        return self._lane.waiting
+        return self._admission.queued
 
     def is_full(self) -> bool:
         """Whether a new event, unless it is a close, would be refused."""
-        return self._lane.waiting >= self._settings.queue
+        return self._admission.is_full()
 
     async def call(self, hook: Hook, on_line: OnLine) -> HookResult:
         """Run one hook; see Runtime.call."""
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        self._calls += 1
-        self._is_quiet.clear()
-        try:
-            result = self._refusal(hook) or await self._wait_and_run(hook, on_line)
-        finally:
-            self._calls -= 1
-            if not self._calls:
-                self._is_quiet.set()
-        return replace(result, seconds=loop.time() - began)
+        return await self._admission.call(
+            hook, partial(self._start, hook, on_line), partial(unfit_arguments, hook)
+        )
 
     async def retire(self) -> None:
         """Wait until the hooks that were asked for are done, then stop."""
-        await self._is_quiet.wait()
+        await self._admission.quiet()
         await self.stop()
 
     async def stop(self) -> None:
         """Refuse what waits, kill what runs, and wait until it is gone."""
-        self._is_stopped = True
-        self._lane.refuse_waiting()
+        self._admission.stop()
         for process in self._processes:
             process.interrupt()
-        await self._idle.wait()
+        await self._admission.idle()
         self._stderr.close()
 
-    def _refusal(self, hook: Hook) -> HookResult | None:
-        """Why this event cannot even wait."""
-        if self._is_stopped:
-            return self._stopped()
-        if hook.name != "close" and self.is_full():
-            waiting, limit = self._lane.waiting, self._settings.queue
-            return _overloaded(f"{waiting} events wait already, of {limit} (limits.queue)")
-        reason = unfit_arguments(hook)
-        return _failed(reason) if reason else None
+    async def _start(self, hook: Hook, on_line: OnLine) -> HookResult:
+        await self._settings.launcher.turn()
+        return self._obstacle() or await self._run(hook, on_line)
 
     def _obstacle(self) -> HookResult | None:
         """Why this event, whose turn has come, cannot be run after all."""
-        if self._is_stopped:
-            return self._stopped()
+        if stopping := self._admission.stopping():
+            return stopping
         reason = unreadable_app(self._host) if len(self._command) > 1 else ""
-        return _failed(reason) if reason else None
-
-    async def _wait_and_run(self, hook: Hook, on_line: OnLine) -> HookResult:
-        patience = None if hook.name == "close" else self._host.timeout
-        if not await self._lane.acquire(patience):
-            return self._stopped() if self._is_stopped else self._waited_too_long()
-        self._idle.clear()
-        try:
-            await self._settings.launcher.turn()
-            return self._obstacle() or await self._run(hook, on_line)
-        finally:
-            self._lane.release()
-            if not self._lane.running:
-                self._idle.set()
+        return not_started(reason) if reason else None
 
     async def _run(self, hook: Hook, on_line: OnLine) -> HookResult:
         output = LineSplitter(self._settings.output)
@@ -148,7 +114,7 @@ class OneShot:
                 self._command_line(hook), self._folder, self._env, on_stdout, on_stderr
             )
         except (OSError, ValueError) as error:
-            return _failed(why_not_started(error, self._command[0], self._host))
+            return not_started(why_not_started(error, self._command[0], self._host))
         in_time = await self._see_through(process)
         for line in output.finish():
             on_line(line)
@@ -179,37 +145,10 @@ class OneShot:
         if not in_time or code is None:
             return self._ended(code, output)
         outcome, reason = outcome_of(hook.name, code, output.tail, output.is_truncated)
-        return _with_output(HookResult(outcome, reason=reason, exit_code=code), output)
+        return with_output(HookResult(outcome, reason=reason, exit_code=code), output)
 
     def _ended(self, code: int | None, output: LineSplitter) -> HookResult:
         """Return the result of a process that was not left to end by itself."""
-        outcome, reason = Outcome.TIMEOUT, self._ran_too_long()
-        if self._is_stopped:
-            outcome, reason = Outcome.FAILED, f"ended while host {self._host.name} was stopping"
-        if code is None:
-            reason += "; it could not be killed"
-        return _with_output(HookResult(outcome, reason=reason, exit_code=code), output)
-
-    def _ran_too_long(self) -> str:
-        return f"ran for more than {self._host.timeout:g} s ({setting_of(self._host, 'timeout')})"
-
-    def _stopped(self) -> HookResult:
-        return _overloaded(f"host {self._host.name} is stopping")
-
-    def _waited_too_long(self) -> HookResult:
-        return _overloaded(
-            f"no process was free for {self._host.timeout:g} s "
-            f"({setting_of(self._host, 'concurrency')}, limits.concurrency)"
-        )
-
-
-def _overloaded(reason: str) -> HookResult:
-    return HookResult(Outcome.OVERLOADED, reason=reason, started=False)
-
-
-def _failed(reason: str) -> HookResult:
-    return HookResult(Outcome.FAILED, reason=reason, started=False)
-
-
-def _with_output(result: HookResult, output: LineSplitter) -> HookResult:
-    return replace(result, dropped=output.dropped, output_limit=output.limit)
+        result = self._admission.ended()
+        reason = result.reason + ("; it could not be killed" if code is None else "")
+        return with_output(replace(result, reason=reason, exit_code=code), output)

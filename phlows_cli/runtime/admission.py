@@ -1,0 +1,168 @@
+"""How events get their turn with one host's app, whatever runs them.
+
+An event is refused at once, waits in the host's lane, or runs; it is counted
+from the call to the result, so that a runtime can retire and stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from phlows_cli.model import HookResult, Outcome
+from phlows_cli.runtime.command import setting_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from phlows_cli.model import Hook, Host
+    from phlows_cli.runtime.answer import LineSplitter
+    from phlows_cli.runtime.settings import RuntimeSettings
+
+
+class Admission:
+    """The queue of one host, its bounds, and its end.
+
+    Args:
+        host: `concurrency` bounds what runs, `timeout` how long an event waits.
+        settings: `queue` bounds how many wait; `slots` are shared by all hosts.
+        place: what an event waits for, as its refusal names it.
+    """
+
+    def __init__(self, host: Host, settings: RuntimeSettings, place: str = "process") -> None:
+        self._host = host
+        self._queue = settings.queue
+        self._place = place
+        self._lane = settings.slots.lane(host.concurrency)
+        self._running = _Count()
+        self._calls = _Count()
+        self.is_stopped = False
+
+    @property
+    def busy(self) -> int:
+        """How many events run."""
+        return self._lane.running
+
+    @property
+    def queued(self) -> int:
+        """How many events wait."""
+        return self._lane.waiting
+
+    def is_full(self) -> bool:
+        """Whether a new event, unless it is a close, would be refused."""
+        return self._lane.waiting >= self._queue
+
+    async def call(
+        self,
+        hook: Hook,
+        run: Callable[[], Awaitable[HookResult]],
+        unfit: Callable[[], str] = lambda: "",
+    ) -> HookResult:
+        """Run an event in its turn; the result's seconds count from here.
+
+        Args:
+            hook: the event.
+            run: runs it, with a slot of the lane; not called for a refused event.
+            unfit: why the app cannot be given this event at all; "" when it can.
+        """
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        with self._calls:
+            result = self._refusal(hook, unfit) or await self._wait_and_run(hook, run)
+        return replace(result, seconds=loop.time() - began)
+
+    def stop(self) -> None:
+        """Refuse what waits and what comes; what runs is the runtime's to end."""
+        self.is_stopped = True
+        self._lane.refuse_waiting()
+
+    async def idle(self) -> None:
+        """Wait until nothing runs."""
+        await self._running.none.wait()
+
+    async def quiet(self) -> None:
+        """Wait until every event that was asked for has its result."""
+        await self._calls.none.wait()
+
+    def stopping(self) -> HookResult | None:
+        """Why an event whose turn has come cannot be started after all."""
+        return self._stopped() if self.is_stopped else None
+
+    def ended(self) -> HookResult:
+        """Return the result of an event that was not left to end by itself."""
+        if self.is_stopped:
+            reason = f"ended while host {self._host.name} was stopping"
+            return HookResult(Outcome.FAILED, reason=reason)
+        return HookResult(Outcome.TIMEOUT, reason=ran_too_long(self._host))
+
+    def _refusal(self, hook: Hook, unfit: Callable[[], str]) -> HookResult | None:
+        """Why this event cannot even wait."""
+        if self.is_stopped:
+            return self._stopped()
+        if hook.name != "close" and self.is_full():
+            return _overloaded(
+                f"{self._lane.waiting} events wait already, of {self._queue} (limits.queue)"
+            )
+        reason = unfit()
+        return not_started(reason) if reason else None
+
+    async def _wait_and_run(
+        self, hook: Hook, run: Callable[[], Awaitable[HookResult]]
+    ) -> HookResult:
+        patience = None if hook.name == "close" else self._host.timeout
+        if not await self._lane.acquire(patience):
+            return self._stopped() if self.is_stopped else self._waited_too_long()
+        with self._running:
+            try:
+                return self.stopping() or await run()
+            finally:
+                self._lane.release()
+
+    def _stopped(self) -> HookResult:
+        return _overloaded(f"host {self._host.name} is stopping")
+
+    def _waited_too_long(self) -> HookResult:
+        return _overloaded(
+            f"no {self._place} was free for {self._host.timeout:g} s "
+            f"({setting_of(self._host, 'concurrency')}, limits.concurrency)"
+        )
+
+
+class _Count:
+    """Counts who is inside, and tells when nobody is."""
+
+    __slots__ = ("_inside", "none")
+
+    def __init__(self) -> None:
+        self._inside = 0
+        self.none = asyncio.Event()
+        self.none.set()
+
+    def __enter__(self) -> None:
+        self._inside += 1
+        self.none.clear()
+
+    def __exit__(self, *_: object) -> None:
+        self._inside -= 1
+        if not self._inside:
+            self.none.set()
+
+
+def ran_too_long(host: Host) -> str:
+    """Say that an event was ended by its host's timeout."""
+    return f"ran for more than {host.timeout:g} s ({setting_of(host, 'timeout')})"
+
+
+def not_started(reason: str) -> HookResult:
+    """Return the failure of an event that its app never saw."""
+    return HookResult(Outcome.FAILED, reason=reason, started=False)
+
+
+def with_output(result: HookResult, output: LineSplitter) -> HookResult:
+    """Add what was dropped of the output, and the limit it was held to."""
+    return replace(result, dropped=output.dropped, output_limit=output.limit)
+
+
+def _overloaded(reason: str) -> HookResult:
+    return HookResult(Outcome.OVERLOADED, reason=reason, started=False)
