@@ -59,7 +59,7 @@ def problems(config: Config) -> list[str]:
     return [
         f"host {host.name}: app {host.app} is missing, its hooks will fail"
         for host in config.hosts.values()
-        if host.app and not Path(host.app).is_file()
+        if host.app and not host.is_url and not Path(host.app).is_file()
     ]
 
 

@@ -195,7 +195,8 @@ class _Document:
         self._settle_auth(keys, raw, table)
         if table["hooks"] and not raw.get("app"):
             self._report(keys, "has hooks but no app: name its app, or write hooks = []")
-        del table["runtime"]
+        if table["tick"] and not raw.get("app"):
+            self._report((*keys, "tick"), "is set, but no app to run it: name its app")
         concurrency = table.pop("concurrency") or max(4, 2 * _cores())
         try:
             return Host(config_values.host_name(key), concurrency=concurrency, **table)

@@ -49,6 +49,7 @@ _HOST_FORM: Final = re.compile(r"\[[^\]]+\](:\d{1,5})?|[^:/\[\]]*(:\d{1,5})?|[0-
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[^/:?#@\s]+)(?::(\d{1,5}))?")
 _COOKIE: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{0,256}")
 _HOOK_CLASS: Final = re.compile(r"[A-Za-z_\\][A-Za-z0-9_.\\-]{0,127}")
+_TARGET: Final = re.compile(r"(?:[A-Za-z_\\][A-Za-z0-9_.:\\-]{0,255})?")
 _URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
@@ -131,6 +132,7 @@ def pattern(form: re.Pattern[str], meaning: str) -> Reader:
 
 cookie = pattern(_COOKIE, 'a cookie name ("" turns cookies off)')
 hook_class = pattern(_HOOK_CLASS, "a name: letters, digits, _ . - and \\, at most 128")
+target = pattern(_TARGET, 'a call such as "tasks::run"')
 
 
 def file(value: object, folder: Path) -> str:
@@ -144,12 +146,28 @@ def file(value: object, folder: Path) -> str:
 
 
 def app(value: object, folder: Path) -> str:
-    """Read the path of an app."""
-    if _URL.match(text(value)):
-        raise ValueError(
-            f"is {value!r}, a URL: this version runs .php and .py files and executables"
-        )
-    return file(value, folder)
+    """Read the path of an app, or its URL."""
+    url = _URL.match(text(value))
+    if not url:
+        return file(value, folder)
+    if url.group().lower() not in ("http://", "https://"):
+        raise ValueError(f"is {value!r}: a URL must begin with http:// or https://")
+    return _app_url(str(value))
+
+
+def _app_url(url: str) -> str:
+    """Check what a request needs; the password of a URL is not repeated."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        is_whole = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_whole = False
+    if not is_whole or "#" in url or not re.fullmatch(r"[!-~]+", url):
+        raise ValueError("is not a URL such as http://127.0.0.1:8080/hooks: no blanks, no #")
+    scheme, _, rest = url.partition("://")
+    return f"{scheme.lower()}://{rest}"
 
 
 def program(value: object, folder: Path) -> str:
@@ -166,11 +184,11 @@ def program(value: object, folder: Path) -> str:
     return str(Path(found).absolute())
 
 
-def runtime(value: object, _folder: Path) -> str:
-    """Read how the app is run."""
-    if text(value) != "oneshot":
-        raise ValueError(f'is {value!r}: this version knows "oneshot" only')
-    return str(value)
+def flag(value: object, _folder: Path) -> bool:
+    """Read true or false."""
+    if not isinstance(value, bool):
+        raise ValueError(f"must be true or false, not {type_name(value)}")  # noqa: TRY004 (readers raise one kind)
+    return value
 
 
 def host_name(value: object) -> str:

@@ -8,7 +8,7 @@ from enum import IntEnum, StrEnum
 from functools import lru_cache
 from hashlib import sha256
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
 
 from phlows_cli.errors import TargetError
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 HOOK_NAMES: Final = ("connect", "auth", "receive", "close")
 AUTH_MODES: Final = ("message", "upgrade", "none")
+RUNTIMES: Final = ("oneshot", "resident")
 RESERVED_KEYS: Final = frozenset({"wsHost", "wsToken", "wsSocket"})
 """Keys a message must not carry: the app's own argument names."""
 
@@ -94,7 +95,8 @@ class Host:
     """One virtual host: its app, and how that app is called.
 
     `app` is an absolute path ("" for a push-only host, whose `hooks` is empty).
-    `timeout` is seconds; `concurrency` counts processes, never 0 here.
+    `timeout` and `idle_timeout` are seconds; `concurrency` counts processes,
+    never 0 here. `tick` is what the app is asked to run each minute, "" nothing.
     """
 
     name: str
@@ -107,6 +109,17 @@ class Host:
     timeout: float = 30.0
     concurrency: int = 4
     env: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    runtime: str = "oneshot"
+    max_jobs: int = 10_000
+    spare: int = 0
+    idle_timeout: float = 60.0
+    watch_app: bool = False
+    tick: str = ""
+
+    @property
+    def is_url(self) -> bool:
+        """Whether the app is asked over HTTP, and no process is started."""
+        return self.app.startswith(("http://", "https://"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +137,58 @@ class Hook:
         args = [self.host, self.token, self.socket]
         return args if self.data is None else [*args, self.data]
 
+    def values(self) -> list[object]:
+        """The same as JSON values."""
+        return list(self.args())
+
+    def command(self, hook_class: str) -> str:
+        """What the app is asked to run."""
+        return f"{hook_class}::{self.name}"
+
+    @property
+    def streams(self) -> bool:
+        """Whether lines are wanted as they are printed."""
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A call that is no event: of /dispatch, the minute tick, `phlows call`.
+
+    `target` is the app's own name for it, `parameters` are JSON values. It
+    reads like a Hook, of nobody's socket.
+    """
+
+    host: str
+    target: str
+    parameters: tuple[object, ...] = ()
+    streams: bool = True
+    name: ClassVar[str] = "call"
+    token: ClassVar[str] = ""
+    socket: ClassVar[str] = ""
+    data: ClassVar[None] = None
+
+    def args(self) -> list[str]:
+        """The arguments on a command line: text as it is, the rest as JSON."""
+        from json import dumps
+
+        return [
+            value if isinstance(value, str) else dumps(value, ensure_ascii=False)
+            for value in self.parameters
+        ]
+
+    def values(self) -> list[object]:
+        """The arguments as JSON values."""
+        return list(self.parameters)
+
+    def command(self, hook_class: str) -> str:  # noqa: ARG002 - a task names its class itself
+        """What the app is asked to run."""
+        return self.target
+
+
+Event: TypeAlias = Hook | Task
+"""What an app can be asked."""
+
 
 @dataclass(frozen=True, slots=True)
 class HookResult:
@@ -132,7 +197,8 @@ class HookResult:
     `seconds` runs from the call's start, waiting included. `reason` says why
     it was not accepted and never holds a token or a payload. `started` is
     false when the app never saw the event. `dropped` counts output bytes over
-    `output_limit`, limits.output; `exit_code` is None where no process ended (negative: a signal).
+    `output_limit`, limits.output; `exit_code` is None where no process ended
+    (negative: a signal). `result` is a task's as JSON text, b"" when it has none.
     """
 
     outcome: Outcome
@@ -142,6 +208,7 @@ class HookResult:
     dropped: int = 0
     exit_code: int | None = None
     output_limit: int = 0
+    result: bytes = b""
 
     @property
     def is_accepted(self) -> bool:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from phlows_cli import config_values as values
-from phlows_cli.model import AUTH_MODES, HOOK_NAMES
+from phlows_cli.model import AUTH_MODES, HOOK_NAMES, RUNTIMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +41,7 @@ class Setting:
             ValueError: as the readers of config_values do.
         """
         value = self.read(raw, folder)
-        if isinstance(value, int | float) and not self.low <= value <= self.high:
+        if isinstance(value, int | float) and self.high and not self.low <= value <= self.high:
             raise ValueError(f"is {_figure(value)}: it must be {self.bounds}")
         return value
 
@@ -254,8 +254,13 @@ INTERPRETERS: Final = (
 )
 
 HOST: Final = (
-    Setting("app", values.app, "", "a .php or .py file or an executable"),
-    Setting("runtime", values.runtime, "oneshot", "a process for each event"),
+    Setting("app", values.app, "", "a .php or .py file, an executable, or http(s)://..."),
+    Setting(
+        "runtime",
+        values.choice(*RUNTIMES),
+        "oneshot",
+        '"oneshot": a process for each event; "resident": workers that stay; no matter for a URL',
+    ),
     Setting("hook_class", values.hook_class, "ws", "the command is `ws::receive`"),
     Setting(
         "hooks",
@@ -289,10 +294,50 @@ HOST: Final = (
         "concurrency",
         values.whole,
         0,
-        "processes of this host at once; 0: the larger of 4 and twice the cores",
+        "processes, workers or requests of this host at once; 0: the larger of 4 and twice the "
+        "cores",
         "processes",
         0,
         1024,
+    ),
+    Setting(
+        "max_jobs",
+        values.whole,
+        10_000,
+        "a resident worker is replaced after so many; 1: single-use, booted ahead with spare",
+        "jobs",
+        1,
+        1_000_000_000,
+    ),
+    Setting(
+        "spare",
+        values.whole,
+        0,
+        "workers kept booted and idle, besides those at work",
+        "workers",
+        0,
+        256,
+    ),
+    Setting(
+        "idle_timeout",
+        values.number,
+        60.0,
+        "idle workers over spare are ended after it",
+        "seconds",
+        0.1,
+        86_400,
+    ),
+    Setting(
+        "watch_app",
+        values.flag,
+        False,
+        "workers are replaced when a file of the app's folder changes; for development",
+    ),
+    Setting(
+        "tick",
+        values.target,
+        "",
+        'what the app is asked to run each minute, as in "tasks::run"; "" nothing',
     ),
     Setting("env", values.env, {}, "more environment of the app's processes"),
 )

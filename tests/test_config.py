@@ -174,9 +174,9 @@ def test_the_table_of_settings_names_every_field(table):
     made = {"server": Server, "bridge": Bridge, "limits": Limits, "interpreters": Interpreters}
     kind = made.get(table, Host)
     names = {setting.name for setting in SECTIONS.get(table, HOST)}
-    apart = {"path": "paths", "runtime": "name"}
+    apart = {"path": "paths"}
     assert {apart.get(name, name) for name in names} == {f.name for f in fields(kind)} - {
-        "allow_unix"
+        "allow_unix" if kind is Bridge else "name" if kind is Host else ""
     }
 
 
@@ -224,7 +224,12 @@ def test_every_setting_can_be_set(folder):
             py = "{python}"
             [hosts."App.Example.com:443"]
             app = "/srv/app.php"
-            runtime = "oneshot"
+            runtime = "resident"
+            max_jobs = 1
+            spare = 3
+            idle_timeout = 0.5
+            watch_app = true
+            tick = "tasks::run"
             hook_class = 'App\\websocket'
             hooks = ["receive", "auth"]
             auth = "upgrade"
@@ -270,6 +275,12 @@ def test_every_setting_can_be_set(folder):
             timeout=1.5,
             concurrency=2,
             env={"APP_ENV": "production", "EMPTY": ""},
+            runtime="resident",
+            max_jobs=1,
+            spare=3,
+            idle_timeout=0.5,
+            watch_app=True,
+            tick="tasks::run",
         )
     }
 
@@ -431,7 +442,7 @@ def test_every_number_has_a_bound_a_default_inside_it_and_a_reason():
         if is_number:
             assert setting.low <= setting.default <= setting.high
             numbers += 1
-    assert numbers == 18
+    assert numbers == 21
 
 
 @pytest.mark.parametrize(
@@ -447,7 +458,7 @@ def test_every_number_has_a_bound_a_default_inside_it_and_a_reason():
             3,
             'unknown key hosts."a.b".hook_clas: did you mean hook_class?',
         ),
-        ("[hosts]\na = { hooks = [], spare = 1 }\n", 2, "unknown key hosts.a.spare: "),
+        ("[hosts]\na = { hooks = [], spares = 1 }\n", 2, "unknown key hosts.a.spares: "),
         ("server = 1\n", 1, "server must be a table, not a whole number"),
         ("hosts = 1\n", 1, "hosts must be a table, not a whole number"),
         ("[hosts]\na = 'x'\n", 2, "hosts.a must be a table, not text"),
@@ -494,12 +505,19 @@ def test_every_number_has_a_bound_a_default_inside_it_and_a_reason():
         ("[hosts.a]\n", 1, "hosts.a has hooks but no app: name its app, or write hooks = []"),
         ("[hosts.a]\napp = ''\n", 1, "hosts.a has hooks but no app"),
         ("[hosts.a]\napp = 1\n", 2, "hosts.a.app must be text, not a whole number: write it in q"),
-        ("[hosts.a]\napp = 'https://x/'\n", 2, "a URL: this version runs .php and .py files"),
+        ("[hosts.a]\napp = 'ftp://x/'\n", 2, "is 'ftp://x/': a URL must begin with http:// or"),
+        ("[hosts.a]\napp = 'http://'\n", 2, "is not a URL such as http://127.0.0.1:8080/hooks"),
+        ("[hosts.a]\napp = 'http://x:99999/'\n", 2, "hosts.a.app is not a URL such as http"),
+        ("[hosts.a]\napp = 'http://x/a b'\n", 2, "is not a URL such as http://127.0.0.1:8080"),
+        ("[hosts.a]\napp = 'http://x/#a'\n", 2, "is not a URL such as http://127.0.0.1:8080/h"),
         (
-            "[hosts.a]\napp = 'x'\nruntime = 'resident'\n",
+            "[hosts.a]\napp = 'x'\nruntime = 'fast'\n",
             3,
-            "hosts.a.runtime is 'resident': this version knows \"oneshot\" only",
+            "hosts.a.runtime is 'fast': it must be oneshot or resident",
         ),
+        ("[hosts.a]\napp = 'x'\nwatch_app = 1\n", 3, "must be true or false, not a whole number"),
+        ("[hosts.a]\napp = 'x'\ntick = '1'\n", 3, "is '1', which is not a call such as \"tasks"),
+        ("[hosts.a]\nhooks = []\ntick = 'a'\n", 3, "hosts.a.tick is set, but no app to run it"),
         ("[hosts.a]\napp = 'x'\nhook_class = 'a::b'\n", 3, "hosts.a.hook_class is 'a::b', which"),
         ("[hosts.a]\napp = 'x'\nhook_class = ''\n", 3, "hosts.a.hook_class is '', which is not"),
         ("[hosts.a]\napp = 'x'\nhooks = ['recieve']\n", 3, "'recieve', which is not a hook: the h"),

@@ -27,7 +27,19 @@ def as_json_value(host: Host) -> dict[str, object]:
         "timeout": host.timeout,
         "concurrency": host.concurrency,
         "env": dict(host.env),
+        **_workers(host),
+        "tick": host.tick,
     }
+
+
+def _workers(host: Host) -> dict[str, object]:
+    """How the app is run; what is said of workers only where there are some."""
+    if host.is_url:
+        return {}
+    if host.runtime != "resident":
+        return {"runtime": host.runtime}
+    names = ("runtime", "max_jobs", "spare", "idle_timeout", "watch_app")
+    return {name: getattr(host, name) for name in names}
 
 
 def settings_table(host: Host) -> str:
@@ -35,6 +47,8 @@ def settings_table(host: Host) -> str:
     values = as_json_value(host)
     values["timeout"] = f"{host.timeout:g} seconds"
     values["concurrency"] = f"{host.concurrency} processes at once"
+    if "idle_timeout" in values:
+        values["idle_timeout"] = f"{host.idle_timeout:g} seconds"
     values["env"] = [f"{name}={value}" for name, value in host.env.items()]
     return table(("SETTING", "VALUE"), [(key, _words(value)) for key, value in values.items()])
 

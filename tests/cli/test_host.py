@@ -179,7 +179,7 @@ def test_a_host_that_is_there_needs_replace(folder):
     [
         (["a b", "app.py"], "'a b' is not a host name"),
         (["https://a/", "app.py"], "'https://a/' is not a host name: write it alone"),
-        (["a", "https://b/app.php"], "a URL: this version runs .php and .py files"),
+        (["a", "ftp://b/app.php"], "a URL must begin with http:// or https://"),
         (["a", "app.py", "--timeout", "0"], "hosts.a.timeout is 0: it must be 0.1 to 3600 seconds"),
         (["a", "app.py", "--timeout", "x"], "'x' is not a valid float"),
         (["a", "app.py", "--auth", "cookie"], "'cookie' is not one of"),
@@ -420,6 +420,8 @@ def test_a_list_in_json_holds_every_setting():
         "timeout": 2.5,
         "concurrency": 7,
         "env": {"A": "1", "B": "\x1b[31m"},
+        "runtime": "oneshot",
+        "tick": "",
     }
 
 
@@ -430,6 +432,24 @@ def test_a_list_of_nothing_says_how_to_add():
         "no host is registered: phlows host add registers one\n",
     )
     assert json.loads(done("list", "--json").stdout) == []
+
+
+def test_what_is_said_of_workers_is_shown_where_there_are_some():
+    done("add", "a", "x.php", "--runtime", "resident", "--max-jobs", "1", "--spare", "2",
+         "--idle-timeout", "3", "--watch-app", "--tick", "tasks::run", "--no-check")  # fmt: skip
+    shown = json.loads(done("show", "a", "--json").stdout)
+    assert [shown[name] for name in ("runtime", "max_jobs", "spare", "idle_timeout")] == [
+        "resident", 1, 2, 3.0
+    ]  # fmt: skip
+    assert (shown["watch_app"], shown["tick"]) == (True, "tasks::run")
+    assert "idle_timeout  3 seconds" in done("show", "a").stdout
+
+
+def test_a_url_is_an_app_that_is_neither_parsed_nor_has_workers():
+    done("add", "a", "http://127.0.0.1:9/hooks")
+    shown = json.loads(done("show", "a", "--json").stdout)
+    assert shown["app"] == "http://127.0.0.1:9/hooks"
+    assert "runtime" not in shown
 
 
 def test_show_writes_a_line_for_each_setting():
@@ -446,6 +466,8 @@ def test_show_writes_a_line_for_each_setting():
         "timeout       2.5 seconds\n"
         "concurrency   7 processes at once\n"
         "env           A=1 B=\\x1b[31m\n"
+        "runtime       oneshot\n"
+        "tick          -\n"
     )
 
 

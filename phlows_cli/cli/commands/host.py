@@ -11,7 +11,7 @@ from phlows_cli.cli.host_view import as_json_value, overview, settings_table
 from phlows_cli.cli.options import config_option, json_option, registered_hosts
 from phlows_cli.cli.output import emit, note
 from phlows_cli.errors import ConfigError, UsageError
-from phlows_cli.model import AUTH_MODES, normalise_host
+from phlows_cli.model import AUTH_MODES, RUNTIMES, normalise_host
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,14 +28,16 @@ phlows.toml, where all that these commands do not change stays as it is.
 ADD_HELP: Final = """\
 Example: phlows host add app.example.com /srv/app/www/app.php
 
-Register a host, so that its sockets reach your app: a .php or .py file, or
-an executable. The app is parsed first, never run. Options that are not given
-keep their defaults and are left out of the file.
+Register a host, so that its sockets reach your app: a .php or .py file, an
+executable, or a URL. A file is parsed first, never run. Options that are not
+given keep their defaults and are left out of the file.
 
 \b
 More examples:
   phlows host add chat.local chat.py --hooks connect,receive,close
   phlows host add news.local --hooks none
+  phlows host add fast.local app.php --runtime resident --spare 1
+  phlows host add web.local http://127.0.0.1:8080/hooks
   phlows host add app.example.com app.php --auth upgrade --env APP_ENV=production
 """
 
@@ -81,6 +83,18 @@ def host() -> None:
 )
 @click.option("--timeout", type=float, metavar="SECONDS", help="One hook call.  [default: 30]")
 @click.option("--concurrency", type=int, metavar="COUNT", help="Processes at once; 0: by cores.")
+@click.option(
+    "--runtime",
+    type=click.Choice(RUNTIMES),
+    help="A process for each event, or workers that stay.  [default: oneshot]",
+)
+@click.option("--max-jobs", type=int, metavar="COUNT", help="Jobs of a worker; 1: single-use.")
+@click.option("--spare", type=int, metavar="COUNT", help="Workers kept booted and idle.")
+@click.option("--idle-timeout", type=float, metavar="SECONDS", help="When idle workers end.")
+@click.option(
+    "--watch-app", is_flag=True, default=None, help="New workers when a file of the app changes."
+)
+@click.option("--tick", metavar="TARGET", help="What to run each minute, as in tasks::run.")
 @click.option("--env", metavar="NAME=TEXT", multiple=True, help="More environment for the app.")
 @click.option("--no-check", is_flag=True, help="Do not look at the app.")
 @click.option("--replace", is_flag=True, help="Write a registered host anew.")
@@ -102,7 +116,7 @@ def add(
     added = read_host(name, table, path)
     config = load_config(path if path.exists() else None)
     replaced = added.name in config.hosts
-    if added.app and not chosen["no_check"]:
+    if added.app and not (added.is_url or chosen["no_check"]):
         from phlows_cli.cli.app_check import check_app
 
         check_app(added.app, config.interpreters)
@@ -161,6 +175,7 @@ def show(name: str, config_path: str | None, as_json: bool) -> None:
 
 _TABLE_OPTIONS: Final = (
     "auth", "hooks", "hook_class", "token_cookie", "origins", "timeout", "concurrency", "env",
+    "runtime", "max_jobs", "spare", "idle_timeout", "watch_app", "tick",
 )  # fmt: skip
 
 
