@@ -33,6 +33,7 @@ COMMANDS: Final = (
         (
             Row("host", "Register, change and list the hosts and their apps."),
             Row("hook", "Run one hook of an app, without a broker."),
+            Row("sdk", "Print the file that a PHP app needs."),
             Row("config", "Check the configuration."),
         ),
     ),
