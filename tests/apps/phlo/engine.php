@@ -5,14 +5,15 @@
  *   php app.php websocket::receive HOST TOKEN SOCKET MESSAGE    what is printed, then true or false
  *   php app.php phlo_serve                                      jobs on stdin, frames on stdout
  *
- * ENGINE_PORT and ENGINE_HOST are the constants of an app's configuration.
+ * ENGINE_PORT and ENGINE_HOST are the constants of an app's configuration; without the first it casts
+ * to whichever broker has called.
  * ENGINE_BOOT: "warning" prints one before anything else, "error" is a boot that fails.
  */
 
 declare(strict_types=1);
 
 define('host', getenv('ENGINE_HOST') ?: 'app.example.com');
-define('websocket', (int) (getenv('ENGINE_PORT') ?: 3001));
+define('websocket', (int) (getenv('ENGINE_PORT') ?: parse_url(getenv('PHLOWS_URL') ?: '', PHP_URL_PORT)));
 
 /** The websocket resource; engine 1.0 has it under its old name. */
 class ws
