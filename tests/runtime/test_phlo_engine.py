@@ -2,74 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from contextlib import asynccontextmanager
 
 import pytest
 
 from phlows_cli.model import Outcome
 from phlows_cli.runtime.answer import values_in
-from phlows_cli.runtime.runtime import runtime_for
-from tests.runtime.apps import APPS, PHP, Printed, hook, host, script, settings
+from tests.runtime.apps import PHP, Printed, hook, script
+from tests.runtime.phlo import APP, ENGINE, NO, SOCKET, YES, app_at, bridge, outcome, told
 
 pytestmark = pytest.mark.php
 
-ENGINE = APPS / "phlo" / "www"
-APP = ENGINE / "app.php"
-SOCKET = "0123456789abcdef"
-OK = b'{"status":"ok","result":7}'
-YES, NO = ["return", True], ["return", False]
-
-
-@asynccontextmanager
-async def app_at(app=APP, env=None, php=PHP, **more):
-    """The engine as the broker of an existing Phlo app calls it, and its stderr."""
-    log = []
-    registered = host(app, hook_class="websocket", auth="upgrade", env=env or {}, **more)
-    runtime = runtime_for(registered, settings(php=php), lambda _, line: log.append(line))
-    yield runtime, log
-    await runtime.stop()
-
-
-@asynccontextmanager
-async def bridge(answer=OK):
-    """Stands where the broker's bridge does; keeps (path, body) of each request."""
-    taken = []
-
-    async def take(reader, writer):
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        method, path, _ = head.split(" ", 2)
-        headers = dict(line.split(": ", 1) for line in head.split("\r\n")[1:-2])
-        assert (method, headers["Content-Type"]) == ("POST", "application/json")
-        taken.append((path, await reader.readexactly(int(headers["Content-Length"]))))
-        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(answer)}\r\nConnection: close\r\n\r\n"
-        writer.write(head.encode() + answer)
-        await writer.drain()
-        writer.close()
-        await writer.wait_closed()
-
-    server = await asyncio.start_server(take, "127.0.0.1", 0)
-    async with server:
-        yield taken, {"ENGINE_PORT": str(server.sockets[0].getsockname()[1])}
-
-
-def told(*steps, name="receive"):
-    """An event that makes the app do these steps."""
-    return hook(name, token=json.dumps(steps), data=json.dumps({"do": steps}))
-
-
-async def outcome(event, **more):
-    """What became of one event, what was printed and what was logged."""
-    printed = Printed()
-    async with app_at(**more) as (runtime, log):
-        result = await runtime.call(event, printed)
-    return result, printed.lines, log
+RUNTIMES = ["oneshot", "resident"]
 
 
 # What the broker makes of it
 
 
+@pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("name", ["connect", "auth"])
 @pytest.mark.parametrize(
     ("steps", "expected"),
@@ -88,8 +38,8 @@ async def outcome(event, **more):
         ([["memory", 0], YES], Outcome.FAILED),
     ],
 )
-async def test_connect_and_auth_mean_what_the_engine_says(name, steps, expected):
-    result, _, _ = await outcome(told(*steps, name=name))
+async def test_connect_and_auth_mean_what_the_engine_says(runtime, name, steps, expected):
+    result, _, _ = await outcome(told(*steps, name=name), runtime=runtime)
     assert result.outcome is expected
 
 
@@ -247,11 +197,12 @@ def sent(taken):
     return [(cast["target"], cast["data"]) for cast in (json.loads(body) for _, body in taken)]
 
 
-async def test_the_guides_chat_and_presence_live_through_their_hooks(tmp_path):
+@pytest.mark.parametrize("runtime", RUNTIMES)
+async def test_the_guides_chat_and_presence_live_through_their_hooks(runtime, tmp_path):
     outcomes, logs = [], []
     async with bridge() as (taken, env):
         env["ENGINE_STATE"] = str(tmp_path)
-        async with app_at(ENGINE / "chat.php", env) as (runtime, log):
+        async with app_at(ENGINE / "chat.php", env, runtime=runtime) as (chat, log):
             for name, data in [
                 ("auth", None),
                 ("connect", None),
@@ -260,7 +211,7 @@ async def test_the_guides_chat_and_presence_live_through_their_hooks(tmp_path):
                 ("close", None),
             ]:
                 event = hook(name, token="token of ann", data=data)
-                outcomes.append((await runtime.call(event, Printed())).outcome)
+                outcomes.append((await chat.call(event, Printed())).outcome)
             logs += log
     assert (outcomes, logs) == ([Outcome.ACCEPTED] * 5, [])
     came, said, pong, left = sent(taken)
