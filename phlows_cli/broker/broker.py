@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from phlows_cli.broker.session import Peer
     from phlows_cli.config import Limits
-    from phlows_cli.model import Cast, HookResult, Host, Target
+    from phlows_cli.model import Cast, Event, HookResult, Host, Target
     from phlows_cli.runtime.runtime import Runtime
 
 log = logging.getLogger("phlows.broker")
@@ -71,7 +71,7 @@ class Broker:
         self.tasks = Tasks()
         self.apps: dict[str, Application] = {}
         self.counts = Counts()
-        self.on_hook: Callable[[Hook, HookResult], None] | None = None
+        self.on_hook: Callable[[Event, HookResult], None] | None = None
         self.is_draining = False
         self.connected = 0
         self._arriving = 0
@@ -129,7 +129,7 @@ class Broker:
             self._runtimes.add(app.runtime)
         return app
 
-    def _observe(self, hook: Hook, result: HookResult) -> None:
+    def _observe(self, hook: Event, result: HookResult) -> None:
         if self.on_hook is not None:
             self.on_hook(hook, result)
 

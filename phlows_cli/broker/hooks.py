@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from phlows_cli.broker.bucket import TokenBucket
-from phlows_cli.model import Hook, HookResult, Outcome
+from phlows_cli.model import HookResult, Outcome
 from phlows_cli.runtime.answer import values_in
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from phlows_cli.broker.drops import Drops
     from phlows_cli.broker.events import Events
-    from phlows_cli.model import Host
+    from phlows_cli.model import Event, Host
     from phlows_cli.runtime.runtime import Runtime
 
 log = logging.getLogger("phlows.hooks")
@@ -34,7 +34,7 @@ SHORTEST_SECRET: Final = 4
 """Characters of a token that is masked in an app's words: "a" is in all of them."""
 
 
-def _ignore(hook: Hook, result: HookResult) -> None:
+def _ignore(hook: Event, result: HookResult) -> None:
     """Nobody measures."""
 
 
@@ -52,7 +52,7 @@ class Application:
         runtime: Runtime | None,
         drops: Drops,
         events: Events,
-        observe: Callable[[Hook, HookResult], None] = _ignore,
+        observe: Callable[[Event, HookResult], None] = _ignore,
     ) -> None:
         self.host = host
         self.runtime = runtime
@@ -77,7 +77,7 @@ class Application:
         """Whether the app has this hook."""
         return hook_name in self.host.hooks
 
-    async def call(self, hook: Hook, send: Callable[[bytes], object] | None = None) -> HookResult:
+    async def call(self, hook: Event, send: Callable[[bytes], object] | None = None) -> HookResult:
         """Run a hook to its end.
 
         Args:
@@ -96,11 +96,11 @@ class Application:
         self._record(hook, result)
         return result
 
-    def on_stderr(self, hook: Hook, line: str) -> None:
+    def on_stderr(self, hook: Event, line: str) -> None:
         """Log what an app writes to stderr; the runtime bounds length and rate."""
         log.info("stderr", extra={**_ids(hook), "text": _without_token(line, hook)})
 
-    def _answer(self, hook: Hook, line: bytes, send: Callable[[bytes], object]) -> None:
+    def _answer(self, hook: Event, line: bytes, send: Callable[[bytes], object]) -> None:
         answer = values_in(line)
         for value in answer.sendable:
             send(value)
@@ -117,7 +117,7 @@ class Application:
         else:
             self._drops.count("log line about an app")
 
-    def _record(self, hook: Hook, result: HookResult) -> None:
+    def _record(self, hook: Event, result: HookResult) -> None:
         self._observe(hook, result)
         milliseconds = round(result.seconds * 1000, 3)
         if result.dropped:
@@ -139,10 +139,10 @@ class Application:
             self._events.publish("hook", hook.host, fields, hook.token)
 
 
-def _without_token(text: str, hook: Hook) -> str:
+def _without_token(text: str, hook: Event) -> str:
     """An app's own words, without the token that PHP likes to quote in a trace."""
     return text.replace(hook.token, "[token]") if len(hook.token) >= SHORTEST_SECRET else text
 
 
-def _ids(hook: Hook) -> dict[str, str]:
+def _ids(hook: Event) -> dict[str, str]:
     return {"host": hook.host, "hook": hook.name, "socket": hook.socket}

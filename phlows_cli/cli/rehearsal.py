@@ -15,7 +15,7 @@ from phlows_cli.runtime.runtime import command_for, runtime_for
 
 if TYPE_CHECKING:
     from phlows_cli.config import Interpreters
-    from phlows_cli.model import Hook, HookResult, Host
+    from phlows_cli.model import Event, Hook, HookResult, Host
     from phlows_cli.runtime.runtime import RuntimeSettings
 
 
@@ -112,7 +112,7 @@ class Rehearsal:
         for value in sent:
             self._show("sent", value)
 
-    def _on_stderr(self, _hook: Hook, line: str) -> None:
+    def _on_stderr(self, _event: Event, line: str) -> None:
         self._stderr.append(line)
         self._show("stderr", line)
 

@@ -16,7 +16,7 @@ from phlows_cli.runtime.command import setting_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from phlows_cli.model import Hook, Host
+    from phlows_cli.model import Event, Host
     from phlows_cli.runtime.answer import LineSplitter
     from phlows_cli.runtime.settings import RuntimeSettings
 
@@ -36,7 +36,7 @@ class Admission:
         self._place = place
         self._lane = settings.slots.lane(host.concurrency)
         self._running = _Count()
-        self._calls = _Count()
+        self.calls = _Count()
         self.is_stopped = False
 
     @property
@@ -55,7 +55,7 @@ class Admission:
 
     async def call(
         self,
-        hook: Hook,
+        hook: Event,
         run: Callable[[], Awaitable[HookResult]],
         unfit: Callable[[], str] = lambda: "",
     ) -> HookResult:
@@ -68,7 +68,7 @@ class Admission:
         """
         loop = asyncio.get_running_loop()
         began = loop.time()
-        with self._calls:
+        with self.calls:
             result = self._refusal(hook, unfit) or await self._wait_and_run(hook, run)
         return replace(result, seconds=loop.time() - began)
 
@@ -83,7 +83,7 @@ class Admission:
 
     async def quiet(self) -> None:
         """Wait until every event that was asked for has its result."""
-        await self._calls.none.wait()
+        await self.calls.none.wait()
 
     def stopping(self) -> HookResult | None:
         """Why an event whose turn has come cannot be started after all."""
@@ -96,7 +96,7 @@ class Admission:
             return HookResult(Outcome.FAILED, reason=reason)
         return HookResult(Outcome.TIMEOUT, reason=ran_too_long(self._host))
 
-    def _refusal(self, hook: Hook, unfit: Callable[[], str]) -> HookResult | None:
+    def _refusal(self, hook: Event, unfit: Callable[[], str]) -> HookResult | None:
         """Why this event cannot even wait."""
         if self.is_stopped:
             return self._stopped()
@@ -108,7 +108,7 @@ class Admission:
         return not_started(reason) if reason else None
 
     async def _wait_and_run(
-        self, hook: Hook, run: Callable[[], Awaitable[HookResult]]
+        self, hook: Event, run: Callable[[], Awaitable[HookResult]]
     ) -> HookResult:
         patience = None if hook.name == "close" else self._host.timeout
         if not await self._lane.acquire(patience):

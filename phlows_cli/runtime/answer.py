@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import re
 import signal
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
 from phlows_cli.model import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TAIL_LENGTH: Final = 16
 """Bytes of an output's end that are kept: more than the longest answer."""
@@ -73,6 +76,20 @@ def _auth_outcome(tail: bytes, truncated: bool) -> tuple[Outcome, str]:
     if tail.rstrip().endswith(b"true"):
         return Outcome.ACCEPTED, ""
     return Outcome.FAILED, "auth printed neither true nor false at its end"
+
+
+def outcome_of_result(hook_name: str, result: bytes) -> tuple[Outcome, str]:
+    """Tell what a resident worker's result means.
+
+    Args:
+        hook_name: connect, auth, receive, close, or call.
+        result: JSON; b"" when it was longer than limits.output.
+    """
+    if hook_name in ("connect", "auth") and result == b"false":
+        return Outcome.REFUSED, "the app answered false"
+    if hook_name == "auth" and result != b"true":
+        return Outcome.FAILED, "auth answered neither true nor false"
+    return Outcome.ACCEPTED, ""
 
 
 def describe_exit(exit_code: int) -> str:
@@ -167,6 +184,30 @@ def _skip_blanks(text: bytes, position: int) -> int:
     while position < len(text) and text[position] in _BLANKS:
         position += 1
     return position
+
+
+class LastLine:
+    """Hands lines on, and keeps the last: of a task it is the result."""
+
+    __slots__ = ("_line", "_on_line")
+
+    def __init__(self, on_line: Callable[[bytes], None]) -> None:
+        self._on_line = on_line
+        self._line = b""
+
+    def __call__(self, line: bytes) -> None:
+        """Take a line that is not blank for the last one."""
+        self._line = line if line.strip() else self._line
+        self._on_line(line)
+
+    @property
+    def result(self) -> bytes:
+        """The last line, if it is one JSON value; else b""."""
+        try:
+            self._line.decode()
+            return self._line if _is_json(self._line) else b""
+        except (UnicodeDecodeError, _NotValuesError):
+            return b""
 
 
 class LineSplitter:

@@ -11,7 +11,7 @@ from phlows_cli.errors import ConfigError
 
 if TYPE_CHECKING:
     from phlows_cli.config import Interpreters
-    from phlows_cli.model import Hook, Host
+    from phlows_cli.model import Event, Host
 
 ARGUMENT_LIMIT: Final = 131_072
 """Bytes of one argument, its closing NUL included: what Linux takes."""
@@ -71,7 +71,7 @@ def encode_argument(text: str) -> bytes:
         return text.encode("utf-8", "surrogatepass")
 
 
-def unfit_arguments(hook: Hook) -> str:
+def unfit_arguments(hook: Event) -> str:
     """Why no process can be given these arguments; "" when one can."""
     arguments = [encode_argument(text) for text in hook.args()]
     longest = max(map(len, arguments))

@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from phlows_cli.model import HookResult
+from phlows_cli.model import HookResult, Task
 from phlows_cli.runtime.admission import Admission, not_started, with_output
-from phlows_cli.runtime.answer import LineSplitter, outcome_of
+from phlows_cli.runtime.answer import LastLine, LineSplitter, outcome_of
 from phlows_cli.runtime.command import (
     ARGUMENT_LIMIT,
     command_for,
@@ -27,8 +27,9 @@ from phlows_cli.runtime.process import GRACE, Process
 from phlows_cli.runtime.stderr import LineCutter, StderrLog
 
 if TYPE_CHECKING:
-    from phlows_cli.model import Hook, Host
+    from phlows_cli.model import Event, Host
     from phlows_cli.runtime.settings import OnLine, OnStderr, RuntimeSettings
+    from phlows_cli.runtime.worker import WorkerReport
 
 
 class OneShot:
@@ -64,11 +65,24 @@ class OneShot:
         """How many events wait."""
         return self._admission.queued
 
+    @property
+    def problem(self) -> str:
+        """Nothing is known before an event comes."""
+        return ""
+
     def is_full(self) -> bool:
         """Whether a new event, unless it is a close, would be refused."""
         return self._admission.is_full()
 
-    async def call(self, hook: Hook, on_line: OnLine) -> HookResult:
+    def workers(self) -> list[WorkerReport]:
+        """None of the processes stays."""
+        return []
+
+    async def warm(self, count: int) -> str:  # noqa: ARG002 - as every runtime takes it
+        """Nothing can be started ahead."""
+        return ""
+
+    async def call(self, hook: Event, on_line: OnLine) -> HookResult:
         """Run one hook; see Runtime.call."""
         return await self._admission.call(
             hook, partial(self._start, hook, on_line), partial(unfit_arguments, hook)
@@ -87,7 +101,7 @@ class OneShot:
         await self._admission.idle()
         self._stderr.close()
 
-    async def _start(self, hook: Hook, on_line: OnLine) -> HookResult:
+    async def _start(self, hook: Event, on_line: OnLine) -> HookResult:
         await self._settings.launcher.turn()
         return self._obstacle() or await self._run(hook, on_line)
 
@@ -98,13 +112,14 @@ class OneShot:
         reason = unreadable_app(self._host) if len(self._command) > 1 else ""
         return not_started(reason) if reason else None
 
-    async def _run(self, hook: Hook, on_line: OnLine) -> HookResult:
+    async def _run(self, hook: Event, on_line: OnLine) -> HookResult:
         output = LineSplitter(self._settings.output)
         errors = LineCutter()
+        last = LastLine(on_line)
 
         def on_stdout(chunk: bytes) -> None:
             for line in output.feed(chunk):
-                on_line(line)
+                last(line)
 
         def on_stderr(chunk: bytes) -> None:
             self._stderr.write(hook, errors.feed(chunk))
@@ -117,12 +132,13 @@ class OneShot:
             return not_started(why_not_started(error, self._command[0], self._host))
         in_time = await self._see_through(process)
         for line in output.finish():
-            on_line(line)
+            last(line)
         self._stderr.write(hook, errors.finish())
-        return self._result(hook, process, in_time, output)
+        result = self._result(hook, process, in_time, output)
+        return replace(result, result=last.result) if isinstance(hook, Task) else result
 
-    def _command_line(self, hook: Hook) -> list[str | bytes]:
-        called = f"{self._host.hook_class}::{hook.name}"
+    def _command_line(self, hook: Event) -> list[str | bytes]:
+        called = hook.command(self._host.hook_class)
         return [*self._command, called, *map(encode_argument, hook.args())]
 
     async def _see_through(self, process: Process) -> bool:
@@ -139,7 +155,7 @@ class OneShot:
         return in_time
 
     def _result(
-        self, hook: Hook, process: Process, in_time: bool, output: LineSplitter
+        self, hook: Event, process: Process, in_time: bool, output: LineSplitter
     ) -> HookResult:
         code = process.exit_code
         if not in_time or code is None:

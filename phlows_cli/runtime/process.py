@@ -69,10 +69,11 @@ class Launcher:
 
 
 class Process:
-    """A running child; stdin is empty, and it has no descriptor but 0, 1, 2.
+    """A running child, which has no descriptor but 0, 1, 2.
 
-    Every Process needs one close(). Chunks are handed on until then, on the
-    event loop, in the order they were read.
+    Its stdin is empty, or a pipe that write() feeds. Every Process needs one
+    close(). Chunks are handed on until then, on the event loop, in the order
+    they were read.
     """
 
     def __init__(
@@ -82,6 +83,8 @@ class Process:
         env: Mapping[str, str],
         on_stdout: OnChunk,
         on_stderr: OnChunk,
+        *,
+        has_stdin: bool = False,
     ) -> None:
         """Start the process.
 
@@ -93,9 +96,10 @@ class Process:
         self._finished: asyncio.Future[bool] = self._loop.create_future()
         self._exited: asyncio.Future[None] = self._loop.create_future()
         self._silent: asyncio.Future[None] = self._loop.create_future()
-        self._child = _start(command, folder, env)
+        self._child = _start(command, folder, env, has_stdin=has_stdin)
         self._pidfd: int | None = None
         self._pipes: list[_Pipe] = []
+        self._stdin = _Inlet(self._loop, self._child.stdin) if self._child.stdin else None
         try:
             self._read_from(self._child.stdout, on_stdout)
             self._read_from(self._child.stderr, on_stderr)
@@ -113,6 +117,31 @@ class Process:
     def exit_code(self) -> int | None:
         """None until close() after the exit; negative for a signal."""
         return self._child.returncode
+
+    @property
+    def exited(self) -> asyncio.Future[None]:
+        """Done when the process has exited, and what it had printed was handed on."""
+        return self._exited
+
+    def write(self, data: bytes) -> None:
+        """Feed stdin; what the pipe does not take at once follows when it does.
+
+        Raises:
+            BrokenPipeError: nobody reads any more, and none of it was written.
+        """
+        if self._stdin is None:
+            raise BrokenPipeError("stdin is closed")
+        self._stdin.write(data)
+
+    def close_stdin(self) -> None:
+        """End stdin, as a sign to end."""
+        if self._stdin is not None:
+            self._stdin.close()
+            self._stdin = None
+
+    def read_errors(self) -> None:
+        """Hand on what the process has written to stderr by now."""
+        self._pipes[1].drain()
 
     async def finish(self, patience: float) -> bool:
         """Wait for the exit, and for what stdout held by then.
@@ -142,6 +171,7 @@ class Process:
 
     def close(self) -> None:
         """Let go of the pipes and reap; a process that runs on is reaped later."""
+        self.close_stdin()
         for pipe in self._pipes:
             pipe.close()
         # They refer to us: without this, each hook would be left to the garbage collector.
@@ -157,6 +187,7 @@ class Process:
 
     def _give_up(self) -> None:
         self._unwatch()
+        self.close_stdin()
         for pipe in self._pipes:
             pipe.close()
         with self._child:  # closes what is open, and reaps
@@ -210,6 +241,49 @@ class Process:
             self._child.returncode = _collect(self._child.pid, os.WNOHANG)
 
 
+class _Inlet:
+    """The end of a child's stdin that we write to; it never blocks."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, file: IO[bytes]) -> None:
+        self._loop = loop
+        self._file = file
+        self._waiting = b""
+        os.set_blocking(file.fileno(), False)
+
+    def write(self, data: bytes) -> None:
+        """See Process.write()."""
+        if self._waiting:
+            self._waiting += data
+            return
+        written = self._write(data)
+        if written < len(data):
+            self._waiting = data[written:]
+            self._loop.add_writer(self._file.fileno(), self._continue)
+
+    def close(self) -> None:
+        """Let the child see the end; what still waits is dropped."""
+        self._forget()
+        self._file.close()
+
+    def _continue(self) -> None:
+        try:
+            self._waiting = self._waiting[self._write(self._waiting) :]
+        except OSError:  # it has begun the job and is gone: its exit tells
+            self._forget()
+        if not self._waiting:
+            self._forget()
+
+    def _write(self, data: bytes) -> int:
+        try:
+            return os.write(self._file.fileno(), data)
+        except BlockingIOError:
+            return 0
+
+    def _forget(self) -> None:
+        self._waiting = b""
+        self._loop.remove_writer(self._file.fileno())
+
+
 class _Pipe:
     """The end of a child's output that we read."""
 
@@ -261,14 +335,14 @@ class _Pipe:
 
 
 def _start(
-    command: Sequence[str | bytes], folder: str, env: Mapping[str, str]
+    command: Sequence[str | bytes], folder: str, env: Mapping[str, str], *, has_stdin: bool
 ) -> subprocess.Popen[bytes]:
     # No preexec_fn: it would rule out vfork. close_fds stays True: with 10,000 descriptors open a
     # start takes 1.2 ms, and 1.1 without it (the kernel copies the table), while one descriptor
     # inherited from whoever started the broker would be enough to break the promise.
     return subprocess.Popen(
         command,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE if has_stdin else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         bufsize=0,

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from phlows_cli.runtime.command import ARGUMENT_LIMIT, command_for
+from phlows_cli.runtime.http import Url
 from phlows_cli.runtime.oneshot import OneShot
+from phlows_cli.runtime.resident import Resident
 from phlows_cli.runtime.settings import OnLine, OnStderr, RuntimeSettings
+from phlows_cli.runtime.worker import WorkerReport
 
 if TYPE_CHECKING:
-    from phlows_cli.model import Hook, HookResult, Host
+    from phlows_cli.model import Event, HookResult, Host
 
 __all__ = [
     "ARGUMENT_LIMIT",
@@ -17,6 +20,7 @@ __all__ = [
     "OnStderr",
     "Runtime",
     "RuntimeSettings",
+    "WorkerReport",
     "command_for",
     "runtime_for",
 ]
@@ -40,8 +44,22 @@ class Runtime(Protocol):
     def queued(self) -> int:
         """How many events wait for their turn now."""
 
-    async def call(self, hook: Hook, on_line: OnLine) -> HookResult:
-        """Run one hook; nothing that an app does makes this raise.
+    @property
+    def problem(self) -> str:
+        """Why events cannot be run now; "" as long as nothing is known."""
+
+    def workers(self) -> list[WorkerReport]:
+        """Tell of the processes that stay, the eldest first."""
+
+    async def warm(self, count: int) -> str:
+        """Boot so many workers ahead, for a runtime that has some.
+
+        Returns:
+            Why they do not boot; "" when they did.
+        """
+
+    async def call(self, event: Event, on_line: OnLine) -> HookResult:
+        """Run one hook or task; nothing that an app does makes this raise.
 
         `on_line` is called for each whole output line, in order and as it is
         printed, until this returns or raises; of output over the limit nothing is
@@ -64,9 +82,13 @@ class Runtime(Protocol):
 
 
 def runtime_for(host: Host, settings: RuntimeSettings, on_stderr: OnStderr) -> Runtime:
-    """Make the runtime of a host's app; nothing is started yet.
+    """Make the runtime of a host's app; only spare workers are started by that.
 
     Raises:
         ConfigError: the host has no app, or there is no PHP to run it.
     """
+    if host.is_url:
+        return Url(host, settings)
+    if host.runtime == "resident":
+        return Resident(host, settings, on_stderr)
     return OneShot(host, settings, on_stderr)

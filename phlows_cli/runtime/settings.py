@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from phlows_cli.model import Hook
+from phlows_cli.model import Event
 from phlows_cli.runtime.process import Launcher
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 OnLine: TypeAlias = Callable[[bytes], None]
 """Takes one output line as it was printed, without its newline."""
 
-OnStderr: TypeAlias = Callable[[Hook, str], None]
+OnStderr: TypeAlias = Callable[[Event, str], None]
 """Takes one line of an app's stderr, cut to 4 KiB."""
 
 

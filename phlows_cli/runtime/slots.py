@@ -1,7 +1,8 @@
 """How many app processes run at once, and who is next.
 
 The slots are shared by all hosts. Each host waits in a lane of its own: first
-come, first served in a lane; lane after lane when a slot is free.
+come, first served in a lane; when a slot is free, lane after lane, those first
+that have none. So a quiet host waits for the end of one hook at most.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from collections import OrderedDict
 class Slots:
     """A fixed number of slots, handed out lane by lane."""
 
-    __slots__ = ("_rota", "free", "total")
+    __slots__ = ("_rotas", "free", "total")
 
     def __init__(self, total: int) -> None:
         self.total = total
         self.free = total
         # only lanes that wait and may take one more, so that each turn is one step
-        self._rota: OrderedDict[Lane, None] = OrderedDict()
+        self._rotas: tuple[OrderedDict[Lane, None], ...] = (OrderedDict(), OrderedDict())
 
     def lane(self, limit: int) -> Lane:
         """Make a lane, which takes at most `limit` slots at a time."""
@@ -37,16 +38,19 @@ class Slots:
         self._hand_out()
 
     def _hand_out(self) -> None:
-        while self.free > 0 and self._rota:
-            chosen, _ = self._rota.popitem(last=False)
+        while self.free > 0 and (rota := self._rotas[0] or self._rotas[1]):
+            chosen, _ = rota.popitem(last=False)
             self.free -= chosen.serve_next()
             self._enrol(chosen)
 
     def _enrol(self, lane: Lane) -> None:
-        if lane.waiting and lane.running < lane.limit:
-            self._rota.setdefault(lane)
-        else:
-            self._rota.pop(lane, None)
+        """Put a lane where it belongs: with those that have no slot, or the others."""
+        wants = lane.waiting and lane.running < lane.limit
+        for has_some, rota in enumerate(self._rotas):
+            if wants and bool(lane.running) == has_some:
+                rota.setdefault(lane)
+            else:
+                rota.pop(lane, None)
 
 
 class Lane:

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from phlows_cli.model import Hook
+    from phlows_cli.model import Event
     from phlows_cli.runtime.settings import OnStderr
 
 LINE_LIMIT: Final = 4096
@@ -61,10 +61,10 @@ class StderrLog:
         self._window = window
         self._left = lines
         self._dropped = 0
-        self._dropped_from: Hook | None = None
+        self._dropped_from: Event | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    def write(self, hook: Hook, lines: list[bytes]) -> None:
+    def write(self, hook: Event, lines: list[bytes]) -> None:
         """Log the lines that are not blank, as far as the window has room."""
         for line in lines:
             if line.strip():
@@ -76,7 +76,7 @@ class StderrLog:
             self._timer.cancel()
             self._renew()
 
-    def _write(self, hook: Hook, line: bytes) -> None:
+    def _write(self, hook: Event, line: bytes) -> None:
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._window, self._renew)

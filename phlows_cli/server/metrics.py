@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from phlows_cli.broker.broker import Broker
-    from phlows_cli.model import Hook, HookResult
+    from phlows_cli.model import Event, HookResult
 
 BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 """Seconds: from a resident worker's answer to the default timeout."""
@@ -38,7 +38,7 @@ class Metrics:
             registry=self._registry,
         )
 
-    def observe(self, hook: Hook, result: HookResult) -> None:
+    def observe(self, hook: Event, result: HookResult) -> None:
         """Count one hook call."""
         self._hooks.labels(hook.host, hook.name, str(result.outcome)).observe(result.seconds)
 

@@ -48,8 +48,24 @@ async def test_lanes_that_wait_take_turns_however_long_they_are():
     for _ in range(5):
         (long if order[-1][0].startswith("long") else short).release()
         await settle()
-    assert [name for name, _ in order] == ["long0", "long1", "short0", "long2", "short1", "long3"]
+    assert [name for name, _ in order] == ["long0", "short0", "long1", "short1", "long2", "long3"]
     await asyncio.gather(*tasks)
+
+
+async def test_a_lane_without_a_slot_goes_before_those_that_have_one():
+    slots, order = Slots(2), []
+    busy = [slots.lane(9), slots.lane(9)]
+    tasks = [queue_up(lane, order, i) for _ in range(3) for i, lane in enumerate(busy)]
+    await settle()
+    assert order == [(0, True), (1, True)]
+    tasks.append(queue_up(slots.lane(9), order, "quiet"))
+    await settle()
+    busy[0].release()
+    await settle()
+    assert order[2] == ("quiet", True)
+    for task in tasks:
+        task.cancel()
+    await settle()
 
 
 async def test_a_lane_never_takes_more_than_its_limit():
