@@ -12,7 +12,7 @@ pytestmark = pytest.mark.php
 HOST = "app.example.com"
 WWW = APPS.parents[1] / "apps" / "phlo" / "www"
 ANN, BOB = "token%20of%20ann", "token%20of%20bob"
-RUNTIMES = ["oneshot"]
+RUNTIMES = ["oneshot", "resident"]
 
 
 @pytest.fixture(params=RUNTIMES)

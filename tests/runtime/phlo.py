@@ -22,8 +22,10 @@ async def app_at(app=APP, env=None, php=PHP, **more):
     log = []
     registered = host(app, hook_class="websocket", auth="upgrade", env=env or {}, **more)
     runtime = runtime_for(registered, settings(php=php), lambda _, line: log.append(line))
-    yield runtime, log
-    await runtime.stop()
+    try:
+        yield runtime, log
+    finally:
+        await runtime.stop()
 
 
 @asynccontextmanager
