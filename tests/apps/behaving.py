@@ -1,6 +1,8 @@
 """An app that does as it is told: the steps come as JSON in the token, or the message.
 
-[["print", "text"], ["exit", 3], ...]; text is printed and flushed at once.
+[["print", "text"], ["exit", 3], ...]; text is printed and flushed at once. As
+`phlo_serve` it is a bare resident worker: what a hook prints becomes frames,
+and a last line that is JSON is the hook's result.
 """
 
 from __future__ import annotations
@@ -13,12 +15,22 @@ import sys
 from pathlib import Path
 
 
+class Out:
+    """Where lines go: plain, or framed as those of a job."""
+
+    job = ""
+    last = ""
+
+
 def act(steps):
     for name, value in steps:
         globals()[f"step_{name}"](value)
 
 
 def say(line):
+    Out.last = line or Out.last
+    if Out.job:
+        line = json.dumps({"id": Out.job, "t": "line", "data": line}, separators=(",", ":"))
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
@@ -38,7 +50,7 @@ def step_echo(_):
 def step_fill(size):
     os.write(2, b"filling\n")
     for _ in range(size // 1024):
-        sys.stdout.write("x" * 1023 + "\n")
+        say("x" * 1023)
 
 
 def step_wait(path):
@@ -61,8 +73,12 @@ def step_deaf(_):
 def step_spawn(count):
     """Start children that outlive this process unless they are killed."""
     for _ in range(count):
-        child = subprocess.Popen(["sleep", "300"])
+        child = subprocess.Popen(["sleep", "300"], stdin=subprocess.DEVNULL)
         say(json.dumps(child.pid))
+
+
+def step_pid(_):
+    say(json.dumps(os.getpid()))
 
 
 def step_hang(_):
@@ -70,6 +86,35 @@ def step_hang(_):
         signal.pause()
 
 
-if __name__ == "__main__":
-    arguments = sys.argv[1:]
+def run(arguments):
     act(json.loads(arguments[4] if len(arguments) > 4 else arguments[2]))
+
+
+def result():
+    """The last line, if it is JSON: what a hook of a worker answers."""
+    try:
+        return json.loads(Out.last)
+    except ValueError:
+        return None
+
+
+def serve():
+    boot = os.environ.get("BOOT")
+    if boot:
+        act(json.loads(boot))
+    say('{"t":"ready"}')
+    for line in sys.stdin:
+        job = json.loads(line)
+        Out.job, Out.last = job["id"], ""
+        sys.argv[1:] = [job["target"], *job["args"]]
+        run(sys.argv[1:])
+        end = {"id": Out.job, "t": "done", "result": result()}
+        Out.job = ""
+        say(json.dumps(end))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["phlo_serve"]:
+        serve()
+    else:
+        run(sys.argv[1:])

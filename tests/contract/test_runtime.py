@@ -11,6 +11,7 @@ import pytest
 
 from phlows_cli.model import Outcome
 from phlows_cli.runtime.oneshot import OneShot
+from phlows_cli.runtime.resident import Resident
 from tests.runtime.apps import APPS, Printed, gone, hook, host, running_in_group, settings
 
 pytestmark = pytest.mark.usefixtures("loop_factory")
@@ -23,7 +24,24 @@ def oneshot(logged, host_settings, runtime_settings):
     return OneShot(app, settings(**runtime_settings), logged, GRACE)
 
 
-@pytest.fixture(params=[oneshot])
+def resident(logged, host_settings, runtime_settings):
+    app = host(APPS / "behaving.py", runtime="resident", **host_settings)
+    return Resident(app, settings(**runtime_settings), logged, GRACE)
+
+
+def single_use(logged, host_settings, runtime_settings):
+    return resident(logged, {"max_jobs": 1, "spare": 2, **host_settings}, runtime_settings)
+
+
+KINDS = (oneshot, resident, single_use)
+
+
+def only(*kinds):
+    """Run a test for some kinds, where what an app can do differs."""
+    return pytest.mark.parametrize("make", kinds, indirect=True, ids=lambda kind: kind.__name__)
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)
 def make(request):
     """Makes a runtime whose app does as each event tells it."""
 
@@ -134,11 +152,24 @@ async def test_an_exit_inside_auth_lets_nobody_in(make):
     await runtime.stop()
 
 
+@only(oneshot)
 async def test_an_exit_inside_receive_keeps_what_was_printed(make):
     runtime, printed = make(), Printed()
     event = told(["print", '{"a":1}'], ["exit", 0], ["print", "{}"])
     assert (await runtime.call(event, printed)).is_accepted
     assert printed.lines == [b'{"a":1}']
+    await runtime.stop()
+
+
+@only(resident, single_use)
+async def test_a_worker_that_exits_inside_receive_fails_it_and_the_next_event_is_served(make):
+    runtime, printed = make(), Printed()
+    event = told(["print", '{"a":1}'], ["exit", 0], ["print", "{}"])
+    result = await runtime.call(event, printed)
+    assert (result.outcome, result.started) == (Outcome.FAILED, True)
+    assert result.reason == "the worker ended: exit code 0"
+    assert printed.lines == [b'{"a":1}']
+    assert (await runtime.call(told(["print", "[]"]), printed)).is_accepted
     await runtime.stop()
 
 
@@ -150,6 +181,21 @@ async def test_empty_lines_are_handed_on_and_do_no_harm(make):
     await runtime.stop()
 
 
+@only(resident, single_use)
+async def test_bytes_that_are_no_frame_cost_the_worker_its_job_and_its_life(make):
+    logged, printed = [], Printed()
+    runtime = make(logged=lambda event, line: logged.append((event, line)))
+    event = told(["print", "{}"], ["write", '{"a":"\xff\xfe"}\n'], ["hang", None])
+    result = await runtime.call(event, printed)
+    assert (result.outcome, result.started) == (Outcome.FAILED, True)
+    assert result.reason == "the worker printed a line that is not of the protocol"
+    assert printed.lines == [b"{}"]
+    assert logged == [(event, 'out of the protocol: {"a":"\ufffd\ufffd"}')]
+    assert (await runtime.call(told(["print", "[]"]), printed)).is_accepted
+    await runtime.stop()
+
+
+@only(oneshot)
 async def test_bytes_that_are_not_utf8_come_as_they_are(make):
     runtime, printed = make(), Printed()
     result = await runtime.call(told(["write", '{"a":"\xff\xfe"}\n']), printed)
@@ -168,6 +214,7 @@ async def test_output_over_the_limit_is_dropped_and_counted(make):
     await runtime.stop()
 
 
+@only(oneshot)
 async def test_auth_with_output_over_the_limit_lets_nobody_in(make):
     runtime = make(output=4000)
     event = told(["fill", 8192], ["print", "true"], name="auth")
