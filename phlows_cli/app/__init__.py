@@ -12,13 +12,31 @@ A whole app is a file of functions and one last line:
 
     run()
 
-A hook is a process, so its start is most of its cost: this package imports
-nothing that a hook might not need (no typing, dataclasses or http.client).
+A hook may be a process of its own, whose start is most of its cost: this
+package imports nothing that a hook might not need (no typing, dataclasses or
+http.client). The same file serves as a resident worker, see worker.py.
 """
 
 from __future__ import annotations
 
 from phlows_cli.app.bridge import ws_cast, ws_count, ws_presence
-from phlows_cli.app.hooks import run
+from phlows_cli.app.hooks import apply, run
 
-__all__ = ["run", "ws_cast", "ws_count", "ws_presence"]
+TYPE_CHECKING = False  # typing's own costs each hook 8 ms of start
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Iterable
+
+    from phlows_cli.app.streaming import Stream
+
+__all__ = ["apply", "run", "stream", "ws_cast", "ws_count", "ws_presence"]
+
+
+def stream(items: Iterable[object] | AsyncIterable[object]) -> Stream:
+    """Make a web response of a generator's items, each sent when it is yielded.
+
+    Returns:
+        What is a WSGI app, an ASGI app, and an iterable of bytes, see Stream.
+    """
+    from phlows_cli.app.streaming import Stream
+
+    return Stream(items)
