@@ -41,6 +41,7 @@ final class phlows_state
     public static string $host = '';        // of the hook that runs: casts go there
     public static mixed $out = null;        // where frames go; null unless resident
     public static bool $booting = false;
+    public static int $pid = 0;             // a child that a hook forked is another process
     public static mixed $id = null;         // the job in flight; null: none
     public static bool $streams = false;    // whether what it prints is wanted
     public static string $line = '';        // printed, without its newline yet
@@ -283,14 +284,18 @@ function phlows_serve(): never
     $nowhere = fopen('/dev/null', 'w');
     $boot = phlows_surroundings();
     phlows_state::$booting = false;
+    phlows_state::$pid = getmypid();
     phlows_frame(['t' => 'ready']);
     while (($line = fgets($in)) !== false) {
-        $job = json_decode($line, true);
+        $job = json_decode($line, true, 1024);
         if (!is_array($job) || !isset($job['id'])) {
             fwrite(STDERR, "phlows: a line on stdin is no job\n");
             exit(1);
         }
         phlows_job($job);
+        if (getmypid() !== phlows_state::$pid) {
+            exit(0);                                // a forked child that returned from its hook
+        }
         phlows_restore($boot);
     }
     exit(0);
@@ -363,6 +368,9 @@ function phlows_printed(string $text, int $phase = 0): string
 /** Writes one frame; a result is JSON already. */
 function phlows_frame(array $frame, string $result = ''): void
 {
+    if (!phlows_state::$booting && getmypid() !== phlows_state::$pid) {
+        return;     // the parent answers
+    }
     $text = json_encode($frame, PHLOWS_JSON);
     $text = $result === '' ? $text : substr($text, 0, -1) . ",\"result\":$result}";
     fwrite(phlows_state::$out ?? STDOUT, "$text\n");
@@ -414,9 +422,10 @@ function phlows_surroundings(): array
 
 function phlows_restore(array $boot): void
 {
+    set_error_handler(static fn (): bool => true);  // what fails here is no error of the app
     phlows_restore_session();
     foreach (array_diff_assoc($boot['ini'], ini_get_all(null, false)) as $name => $value) {
-        @ini_set($name, (string) $value);
+        ini_set($name, (string) $value);
     }
     if ($boot['ini']['max_execution_time'] > 0) {
         set_time_limit((int) $boot['ini']['max_execution_time']);
@@ -431,15 +440,15 @@ function phlows_restore(array $boot): void
     [$_GET, $_POST, $_COOKIE, $_FILES, $_REQUEST, $_SERVER, $_ENV] = $boot['globals'];
     $_SERVER['REQUEST_TIME_FLOAT'] = microtime(true);
     $_SERVER['REQUEST_TIME'] = (int) $_SERVER['REQUEST_TIME_FLOAT'];
-    phlows_restore_handler('error', $boot['handlers'][0]);
-    phlows_restore_handler('exception', $boot['handlers'][1]);
     date_default_timezone_set($boot['zone']);
     setlocale(LC_ALL, $boot['locale']);
     $boot['encoding'] === '' || mb_internal_encoding($boot['encoding']);
-    @chdir($boot['folder']);
+    chdir($boot['folder']);
     umask($boot['umask']);
     clearstatcache();
     gc_collect_cycles();
+    phlows_restore_handler('exception', $boot['handlers'][1]);
+    phlows_restore_handler('error', $boot['handlers'][0]);
     error_clear_last();
 }
 
@@ -449,7 +458,7 @@ function phlows_restore_session(): void
     headers_sent() || header_remove();
     if (function_exists('session_id') && session_id() !== '') {
         session_status() === PHP_SESSION_ACTIVE && session_write_close();
-        @session_id('');
+        session_id('');
     }
     unset($_SESSION);
 }

@@ -276,6 +276,33 @@ def test_a_thousand_events_leave_nothing_behind(worker):
     assert late["memory"] - early["memory"] < 100_000
 
 
+def test_an_error_handler_that_throws_is_not_asked_between_events(boot, tmp_path):
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    source = f"""
+        chdir('{folder}');
+        set_error_handler(fn ($level, $text) => throw new ErrorException($text));
+        function wsConnect() {{ chdir('/'); rmdir('{folder}'); }}
+        phlows_run();"""
+    with boot(source) as worker:
+        assert worker.frame() == {"t": "ready"}
+        assert worker.ask("ws::connect", *CONTEXT)[1]["result"] is True
+        assert worker.ask("ws::connect", *CONTEXT)[1] == {"t": "error", "message": "ErrorException"}
+        assert worker.end() == 0
+
+
+@pytest.mark.parametrize("exits", [True, False])
+def test_a_forked_child_answers_nothing(worker, exits):
+    assert worker.receive("fork", exits=exits) == (["from the parent"], NOTHING)
+    assert worker.receive("print", texts=["a"]) == (["a"], NOTHING)
+    assert worker.end() == 0
+
+
+def test_an_argument_may_be_as_deep_as_a_message(worker):
+    deep = json.loads("[" * 510 + "]" * 510)
+    assert worker.ask("tasks::echoed", deep)[1]["result"] == [deep]
+
+
 def test_many_events_may_be_written_at_once(worker):
     sent = [worker.send("ws::auth", CONTEXT[0], "true", CONTEXT[2]) for _ in range(200)]
     assert [worker.frame()["id"] for _ in sent] == sent

@@ -184,6 +184,21 @@ function do_child(): void
     system('echo from a child');
 }
 
+/** A child that prints and then ends, or returns from the hook as its parent does. */
+function do_fork(array $data): void
+{
+    $child = pcntl_fork();
+    if ($child === 0) {
+        echo "from the child\n";
+        if ($data['exits']) {
+            exit;
+        }
+        return;
+    }
+    pcntl_waitpid($child, $status);
+    echo "from the parent\n";
+}
+
 function do_handled(): void
 {
     set_error_handler(static fn (int $level, string $text) => print "handled\n");
