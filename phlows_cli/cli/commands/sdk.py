@@ -8,10 +8,10 @@ from phlows_cli.cli.options import json_option
 from phlows_cli.cli.output import emit
 
 HELP = """\
-Example: phlows sdk php > phlows.php
+Example: phlows sdk php
 
 Print the file that an app needs to answer hooks and to cast. It stands alone:
-put it beside the app. With --composer print its composer.json instead, for
+write it to phlows.php, beside the app. With --composer print its composer.json instead, for
 a folder that composer takes it from.
 
 Apps in Python import phlows_cli.app.
