@@ -32,6 +32,8 @@ class EventLoop:
         try:
             return self._loop.run_until_complete(task)
         finally:
+            if task.done() and not task.cancelled():
+                task.exception()  # seen: an exit goes past run_until_complete
             self._cancel_the_rest()
 
     def close(self) -> None:

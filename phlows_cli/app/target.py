@@ -28,7 +28,9 @@ def function_of(app: Mapping[str, Any], target: str) -> Callable[..., Any]:
     if is_public and len(rest) < 2 and not isinstance(found, type(sys)):
         for name in rest:
             found = getattr(found, name, None)
-        function: Callable[..., Any] | None = found if callable(found) else None
+        function: Callable[..., Any] | None = (
+            found if callable(found) and not isinstance(found, type) else None
+        )
         if function and getattr(function, "__module__", None) == app["__name__"]:
             return function
     raise UsageError(f"no hook or function of this app is called {target!r}")
