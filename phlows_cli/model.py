@@ -121,6 +121,15 @@ class Host:
         """Whether the app is asked over HTTP, and no process is started."""
         return self.app.startswith(("http://", "https://"))
 
+    @property
+    def shown_app(self) -> str:
+        """The app as it may be shown: a URL without its user and its query."""
+        if not self.is_url:
+            return self.app
+        scheme, _, rest = self.app.partition("?")[0].partition("://")
+        place, slash, path = rest.partition("/")
+        return f"{scheme}://{place.rpartition('@')[2]}{slash}{path}"
+
 
 @dataclass(frozen=True, slots=True)
 class Hook:
@@ -145,11 +154,6 @@ class Hook:
         """What the app is asked to run."""
         return f"{hook_class}::{self.name}"
 
-    @property
-    def streams(self) -> bool:
-        """Whether lines are wanted as they are printed."""
-        return True
-
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -162,7 +166,6 @@ class Task:
     host: str
     target: str
     parameters: tuple[object, ...] = ()
-    streams: bool = True
     name: ClassVar[str] = "call"
     token: ClassVar[str] = ""
     socket: ClassVar[str] = ""

@@ -15,9 +15,10 @@ from phlows_cli import logs, system
 from phlows_cli.address import bridge_url
 from phlows_cli.banner import banner, problems
 from phlows_cli.broker.broker import Broker
+from phlows_cli.broker.minutes import Minutes
 from phlows_cli.changes import Changes, changes_between
 from phlows_cli.config import load_config
-from phlows_cli.errors import PhlowsError, RequestError
+from phlows_cli.errors import PhlowsError, RequestError, UnknownHostError
 from phlows_cli.runtime.runtime import RuntimeSettings, command_for, runtime_for
 from phlows_cli.runtime.slots import Slots
 from phlows_cli.server.access import Access
@@ -105,6 +106,9 @@ class Service:
         self._certificate = _certificate(config)
         self._listeners = Listeners(self._certificate)
         self._watch = system.FileWatch(config.path)
+        self._minutes = Minutes(self.broker)
+        self._app_watches: dict[tuple[str, str], system.FolderWatch] = {}
+        self._is_looking = False
         self._asked_to_stop: asyncio.Queue[str] = asyncio.Queue()
         self._ticker = system.Ticker(tick, self._front.tick, self._every_second)
 
@@ -121,6 +125,7 @@ class Service:
             self._settings = self._runtime_settings(self.config)
             for host in self.config.hosts.values():
                 self.broker.add_host(host, self._make_runtime)
+            self._watch_apps()
             await self._listeners.open(self._front)
         except PhlowsError:
             await self._listeners.close()
@@ -161,6 +166,39 @@ class Service:
         """What Prometheus reads."""
         return self._metrics.render()
 
+    async def renew(self, host: str) -> Mapping[str, Mapping[str, object]]:
+        """Replace the workers of a host, or of all, one host after the other.
+
+        Returns:
+            `replaced`: how many, by host; `failed`: why none was, by host.
+
+        Raises:
+            UnknownHostError: there is no such host.
+        """
+        if host and host not in self.broker.apps:
+            raise UnknownHostError(host)
+        replaced: dict[str, int] = {}
+        failed: dict[str, str] = {}
+        for name in [host] if host else list(self.broker.apps):
+            count, problem = await self._renew_one(name)
+            if problem:
+                failed[name] = problem
+            elif count:
+                replaced[name] = count
+        return {"replaced": replaced, "failed": failed}
+
+    async def _renew_one(self, name: str) -> tuple[int, str]:
+        if name not in self.broker.apps:  # removed while others were replaced
+            return 0, ""
+        count, problem = await self.broker.renew(name, self._make_runtime)
+        facts = {"host": name, "count": count} | ({"reason": problem} if problem else {})
+        log.log(
+            logging.ERROR if problem else logging.INFO,
+            "workers not replaced" if problem else "workers replaced",
+            extra=facts,
+        )
+        return count, problem
+
     def reload(self) -> Mapping[str, list[str]]:
         """Read the config file again and apply it without dropping a socket.
 
@@ -175,7 +213,7 @@ class Service:
         changes = changes_between(self._loaded, loaded)
         config = self._resolved(_keep_fixed(self.config, loaded))
         for host in config.hosts.values():
-            if host.hooks:
+            if host.app and not host.is_url:
                 command_for(host, config.interpreters)  # raises before anything is changed
         access = self._make_access(config)
         certificate = _certificate(loaded)
@@ -207,6 +245,7 @@ class Service:
             self.broker.add_host(config.hosts[name], self._make_runtime)
         for name in self._hosts_to_change(changes):
             self.broker.change_host(config.hosts[name], self._make_runtime)
+        self._watch_apps()
 
     def _hosts_to_change(self, changes: Changes) -> list[str]:
         """Those with other settings; all, when what every runtime uses has changed."""
@@ -226,7 +265,7 @@ class Service:
     # Parts of the start
 
     def _make_runtime(self, app: Application) -> Runtime | None:
-        return runtime_for(app.host, self._settings, app.on_stderr) if app.host.hooks else None
+        return runtime_for(app.host, self._settings, app.on_stderr) if app.host.app else None
 
     def _runtime_settings(self, config: Config) -> RuntimeSettings:
         return RuntimeSettings(
@@ -268,8 +307,33 @@ class Service:
         log.warning("stopping at once", extra={"reason": why})
         hurry.set()
 
+    def _watch_apps(self) -> None:
+        """Watch the apps whose host says so; what is known of them stays known."""
+        watched = {
+            (host.name, host.app)
+            for host in self.config.hosts.values()
+            if host.watch_app and host.runtime == "resident" and not host.is_url
+        }
+        for gone in self._app_watches.keys() - watched:
+            del self._app_watches[gone]
+        for name, app in watched - self._app_watches.keys():
+            self._app_watches[name, app] = system.FolderWatch(Path(app))
+
+    async def _look_at_apps(self) -> None:
+        """Replace the workers of apps whose files have changed."""
+        try:
+            for (name, _), watch in list(self._app_watches.items()):
+                if await asyncio.to_thread(watch.has_changed):
+                    await self._renew_one(name)
+        finally:
+            self._is_looking = False
+
     def _every_second(self) -> None:
         self.broker.drops.report()
+        self._minutes.look()
+        if self._app_watches and not (self._is_looking or self.broker.is_draining):
+            self._is_looking = True
+            self.broker.tasks.spawn(self._look_at_apps())
         if not self.broker.is_draining and self._watch.has_changed():
             self._reload_quietly("the file was changed")
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import resource
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Hashable
 
 MOST_DESCRIPTORS: Final = 1_048_576
 """Where the system names no limit: more than one broker can use."""
@@ -76,6 +77,11 @@ class Ticker:
         self._every_tick()
 
 
+CODE: Final = frozenset({".php", ".phlo", ".inc", ".py"})
+PACKAGES: Final = frozenset({"node_modules", "vendor", "__pycache__"})
+FILES_WATCHED: Final = 5000
+
+
 class FileWatch:
     """Tells when a file was changed or replaced, and is at rest again.
 
@@ -100,11 +106,42 @@ class FileWatch:
         self._known = self._last
         return True
 
-    def _look(self) -> tuple[int, int, int] | None:
-        if self._path is None:
-            return None
-        try:
-            found = self._path.stat()
-        except OSError:
-            return None
-        return found.st_ino, found.st_mtime_ns, found.st_size
+    def _look(self) -> Hashable | None:
+        return None if self._path is None else _state_of(self._path)
+
+
+class FolderWatch(FileWatch):
+    """The same for an app: its file, and the code in its folder and below.
+
+    A look is a stat a file, so it belongs into a thread. Looked at are at most
+    FILES_WATCHED files with a suffix of CODE or the app's own; hidden folders
+    and installed packages are left out.
+    """
+
+    def __init__(self, app: Path) -> None:
+        self._app = app
+        super().__init__(app)
+
+    def _look(self) -> Hashable | None:
+        suffixes = {*CODE, self._app.suffix}
+        found = []
+        for folder, folders, names in os.walk(self._app.parent):
+            folders[:] = sorted({name for name in folders if name[0] != "."} - PACKAGES)
+            found += [Path(folder, name) for name in sorted(names) if _suffix(name) in suffixes]
+            if len(found) > FILES_WATCHED:
+                break
+        files = [self._app, *found[:FILES_WATCHED]]
+        return tuple((str(file), _state_of(file)) for file in files)
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1]  # noqa: PTH122 - a Path for each name is slow
+
+
+def _state_of(path: Path) -> tuple[int, int, int] | None:
+    """What is another when a file was changed; None when it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size

@@ -125,6 +125,14 @@ class ScriptedRuntime:
     def queued(self):
         return 0
 
+    problem = ""
+
+    def workers(self):
+        return []
+
+    async def warm(self, count):
+        return ""
+
     @property
     def names(self):
         return [call.hook.name for call in self.calls]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from phlows_cli.broker.session import Peer
     from phlows_cli.config import Limits
-    from phlows_cli.model import Cast, Event, HookResult, Host, Target
+    from phlows_cli.model import Cast, Event, HookResult, Host, Target, Task
     from phlows_cli.runtime.runtime import Runtime
 
 log = logging.getLogger("phlows.broker")
@@ -42,6 +42,10 @@ CLOSE_PAUSE: Final = 0.01
 
 HURRIED: Final = 2.0
 """Seconds that close hooks get when a second signal came."""
+
+
+def _drop(line: bytes) -> None:
+    """Nobody wants what a task prints."""
 
 
 @dataclass(slots=True)
@@ -141,6 +145,47 @@ class Broker:
     async def _see_off(self, runtime: Runtime) -> None:
         await runtime.retire()
         self._runtimes.discard(runtime)
+
+    async def renew(self, name: str, runtime_for: RuntimeFor) -> tuple[int, str]:
+        """Replace a host's workers: new ones boot first, then the old ones end.
+
+        Where they do not boot, all stays as it was.
+
+        Returns:
+            How many were replaced, and why none was ("" when nothing went wrong).
+        """
+        app = self.apps[name]
+        before = app.runtime
+        if before is None or app.host.is_url or app.host.runtime != "resident":
+            return 0, ""
+        count = len(before.workers())
+        made = self._application(app.host, runtime_for)
+        fresh, made.runtime = made.runtime, None
+        if fresh is None:
+            return 0, ""
+        problem = await fresh.warm(count)
+        if app.runtime is not before or app.is_removed:
+            problem = "its settings were changed meanwhile"
+        if problem:
+            self._retire(fresh)
+            return 0, problem
+        app.runtime = fresh
+        self._retire(before)
+        return count, ""
+
+    # Tasks
+
+    async def run(
+        self, app: Application, task: Task, on_line: Callable[[bytes], None] = _drop
+    ) -> HookResult:
+        """Run a task of an app, which a drain waits for.
+
+        Raises:
+            RequestError: 503, the broker is stopping; 400, the host has no app.
+        """
+        if self.is_draining:
+            raise RequestError("the broker is stopping", 503, RETRY_AFTER)
+        return await app.run(task, on_line)
 
     def apply_limits(self, limits: Limits) -> None:
         """Hold to other limits: what is counted or timed from now on."""

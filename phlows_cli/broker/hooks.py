@@ -7,7 +7,8 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from phlows_cli.broker.bucket import TokenBucket
-from phlows_cli.model import HookResult, Outcome
+from phlows_cli.errors import RequestError
+from phlows_cli.model import HookResult, Outcome, Task
 from phlows_cli.runtime.answer import values_in
 
 if TYPE_CHECKING:
@@ -96,6 +97,18 @@ class Application:
         self._record(hook, result)
         return result
 
+    async def run(self, task: Task, on_line: Callable[[bytes], None]) -> HookResult:
+        """Run a task to its end; `on_line` takes what it prints, a line at a time.
+
+        Raises:
+            RequestError: the host has no app.
+        """
+        if self.runtime is None:
+            raise RequestError(f"host {self.host.name} has no app to run {task.target[:100]!r}")
+        result = await self.runtime.call(task, on_line)
+        self._record(task, result)
+        return result
+
     def on_stderr(self, hook: Event, line: str) -> None:
         """Log what an app writes to stderr; the runtime bounds length and rate."""
         log.info("stderr", extra={**_ids(hook), "text": _without_token(line, hook)})
@@ -136,6 +149,8 @@ class Application:
                 "outcome": str(result.outcome),
                 "reason": result.reason,
             }
+            if isinstance(hook, Task):
+                fields["target"] = hook.target
             self._events.publish("hook", hook.host, fields, hook.token)
 
 

@@ -40,6 +40,7 @@ def health(broker: Broker, started: float) -> Report:
         "workers": sum(pool["workers"] for pool in pools.values()),
         "cap": broker.limits.concurrency,
         "pools": pools,
+        "problems": _problems(broker),
         "dropped": dict(sorted(broker.drops.totals.items())),
     }
 
@@ -81,11 +82,28 @@ def _pools(broker: Broker) -> Report:
     for app in broker.apps.values():
         if app.runtime is None:
             continue
-        pool = pools.setdefault(app.host.app, {"workers": 0, "busy": 0, "queued": 0})
-        pool["workers"] += app.runtime.busy  # one-shot: a worker lives for one hook
+        pool = pools.setdefault(app.host.shown_app, {"workers": 0, "busy": 0, "queued": 0})
+        # one-shot: a worker lives for one hook
+        pool["workers"] += len(app.runtime.workers()) or app.runtime.busy
         pool["busy"] += app.runtime.busy
         pool["queued"] += app.runtime.queued
     return pools
+
+
+def _problems(broker: Broker) -> Report:
+    """Why the events of a host cannot be run now, for the hosts where that is so."""
+    runtimes = {name: app.runtime for name, app in broker.apps.items()}
+    return {name: it.problem for name, it in runtimes.items() if it is not None and it.problem}
+
+
+def workers(broker: Broker) -> list[Report]:
+    """Every resident worker, host by host."""
+    return [
+        {"host": name, **worker._asdict()}
+        for name, app in broker.apps.items()
+        if app.runtime is not None
+        for worker in app.runtime.workers()
+    ]
 
 
 def _socket(session: Session, host: str, *, is_authenticated: bool) -> Report:

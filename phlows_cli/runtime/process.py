@@ -10,6 +10,7 @@ import asyncio
 import fcntl
 import logging
 import os
+import resource
 import signal
 import struct
 import subprocess
@@ -18,6 +19,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import IO, Final, TypeAlias, TypeVar
 
 _log = logging.getLogger("phlows.runtime")
@@ -112,6 +114,15 @@ class Process:
     def pid(self) -> int:
         """The process's id, which is its group's as well."""
         return self._child.pid
+
+    @property
+    def memory(self) -> int | None:
+        """Bytes of its resident memory; None where the system does not say."""
+        try:
+            pages = Path(f"/proc/{self.pid}/statm").read_text().split()[1]
+        except (OSError, IndexError):
+            return None
+        return int(pages) * resource.getpagesize()
 
     @property
     def exit_code(self) -> int | None:

@@ -84,12 +84,16 @@ _NO_FRAME: Final = (msgspec.MsgspecError, RecursionError, UnicodeError)
 
 
 def job_line(job_id: str, event: Event, hook_class: str) -> bytes:
-    """The line that gives a worker a job, newline included."""
+    """The line that gives a worker a job, newline included.
+
+    Lines are asked for as a stream always: without it a Phlo engine lets what
+    is printed fall raw between the frames.
+    """
     job = {
         "id": job_id,
         "target": event.command(hook_class),
         "args": event.values(),
-        "stream": event.streams,
+        "stream": True,
     }
     try:
         return _encoder.encode(job) + b"\n"

@@ -49,12 +49,13 @@ class State(Enum):
 
 
 class WorkerReport(NamedTuple):
-    """A worker as `phlows workers` shows it; `age` is seconds."""
+    """A worker as `phlows workers` shows it; `age` is seconds, `memory` bytes."""
 
     pid: int
     state: str
     jobs: int
     age: float
+    memory: int | None
 
 
 class WorkerCommand(NamedTuple):
@@ -163,8 +164,9 @@ class Worker:
 
     def report(self) -> WorkerReport:
         """Tell how it is."""
-        age = self._loop.time() - self._started
-        return WorkerReport(self._process.pid, self.state.name.lower(), self.jobs, round(age, 3))
+        process, age = self._process, round(self._loop.time() - self._started, 3)
+        state = self.state.name.lower()
+        return WorkerReport(process.pid, state, self.jobs, age, process.memory)
 
     def give(self, event: Event, on_line: OnLine) -> Job:
         """Give an idle worker its next job, which has started with that.

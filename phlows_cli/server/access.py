@@ -55,8 +55,17 @@ class Access:
             return
         reason = "this route needs the key" if needs_key else self._why_key(request, caller)
         if reason:
-            hint = "send Authorization: Bearer <key> (bridge.key_file)"
-            raise RequestError(f"{reason}: {hint}", 401, _CHALLENGE)
+            self.demand_key(reason)
+
+    @staticmethod
+    def demand_key(reason: str) -> None:
+        """Refuse a request that carries no key.
+
+        Raises:
+            RequestError: 401, always.
+        """
+        hint = "send Authorization: Bearer <key> (bridge.key_file)"
+        raise RequestError(f"{reason}: {hint}", 401, _CHALLENGE)
 
     def visited_host(self, request: Request, caller: Caller) -> str:
         """The host that the visitor asked for, normalised."""

@@ -14,11 +14,13 @@ import msgspec
 from phlows_cli.broker import report
 from phlows_cli.errors import ConfigError, PhlowsError, RequestError
 from phlows_cli.model import Cast, CloseCode, Target, normalise_host, parse_excluded
+from phlows_cli.server import dispatch
+from phlows_cli.server.answers import Answer, Later
 from phlows_cli.server.feed import Feed
 from phlows_cli.wire.response import error_response, json_response, receipt_response, text_response
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Coroutine, Mapping
 
     from phlows_cli.broker.broker import Broker
     from phlows_cli.server.access import Access, Caller
@@ -27,13 +29,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = logging.getLogger("phlows.bridge")
 
-Answer = bytes | Feed
 Handler = Callable[["Bridge", "Request"], Answer]
 Page = tuple[str, bytes]
 """A content type and a body."""
 
 EVENT_TYPES: Final = ("open", "auth", "receive", "hook", "cast", "close", "lost")
 _HASH_START: Final = re.compile(r"[0-9a-f]{12,64}")
+
+OPEN_CLASS: Final = "websocket"
+"""The hook class of Phlo engines that dispatch without a key."""
 
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -60,6 +64,12 @@ class CastBody(msgspec.Struct, forbid_unknown_fields=True):
     excluded: Any = msgspec.field(name="except", default="")
 
 
+class WorkersBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of POST /workers/reload; no host means all."""
+
+    host: str = ""
+
+
 class DisconnectBody(msgspec.Struct, forbid_unknown_fields=True):
     """The body of POST /disconnect."""
 
@@ -70,6 +80,8 @@ class DisconnectBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _cast_body: Final = msgspec.json.Decoder(CastBody)
+_dispatch_body: Final = msgspec.json.Decoder(dispatch.DispatchBody)
+_workers_body: Final = msgspec.json.Decoder(WorkersBody)
 _disconnect_body: Final = msgspec.json.Decoder(DisconnectBody)
 
 
@@ -85,6 +97,13 @@ class Control(Protocol):
 
     def drain(self) -> None:
         """Stop, in order, as on SIGTERM."""
+
+    async def renew(self, host: str) -> Mapping[str, Mapping[str, object]]:
+        """Replace the workers of a host, or of all; see Bridge.renew_workers.
+
+        Raises:
+            UnknownHostError: there is no such host.
+        """
 
     def metrics(self) -> bytes:
         """The metrics in Prometheus' text format."""
@@ -111,15 +130,10 @@ class Bridge:
 
     def answer(self, request: Request, caller: Caller) -> Answer:
         """The answer to one request; an error is an answer too."""
-        keep_alive = request.keep_alive
         try:
             return self._route(request, caller)
-        except PhlowsError as error:
-            headers = error.headers if isinstance(error, RequestError) else ()
-            return error_response(error.status, str(error), headers, keep_alive=keep_alive)
-        except Exception:  # the edge: a fault of ours is an answer, not a lost connection
-            log.exception("a bridge request failed", extra={"path": request.path[:100]})
-            return error_response(500, "internal error, see the log", keep_alive=keep_alive)
+        except Exception as error:  # noqa: BLE001 - the edge: a fault of ours is an answer, too
+            return _failure(error, request)
 
     def _route(self, request: Request, caller: Caller) -> Answer:
         page = self._pages.get(request.path)
@@ -183,8 +197,7 @@ class Bridge:
 
     def events(self, request: Request) -> Answer:
         """GET /events: what happens, as it happens."""
-        if request.version != "1.1":
-            raise RequestError("/events is a stream and needs HTTP/1.1", 505)
+        _check_streams(request)
         filters = dict(_known(request.query, {"host", "token", "socket", "type"}))
         if "host" in filters:
             filters["host"] = normalise_host(filters["host"])
@@ -194,6 +207,39 @@ class Bridge:
         if filters.get("type", "open") not in EVENT_TYPES:
             raise RequestError(f"unknown type; there are: {', '.join(EVENT_TYPES)}")
         return Feed(self._broker.events, filters)
+
+    def workers(self, request: Request) -> Answer:
+        """GET /workers: the resident workers."""
+        workers = report.workers(self._broker)
+        return json_response({"status": "ok", "workers": workers}, keep_alive=request.keep_alive)
+
+    def renew_workers(self, request: Request) -> Answer:
+        """POST /workers/reload: new workers for old ones."""
+        body = _decode(_workers_body, request.body or b"{}")
+        return Later(_settled(self._renewed(normalise_host(body.host), request), request))
+
+    async def _renewed(self, host: str, request: Request) -> bytes:
+        done = await self._control.renew(host)
+        return json_response({"status": "ok", **done}, keep_alive=request.keep_alive)
+
+    def dispatch(self, request: Request) -> Answer:
+        """POST /dispatch: a call of an app's own."""
+        body = _decode(_dispatch_body, request.body)
+        app = dispatch.application_of(self._broker, body)
+        if app.host.hook_class != OPEN_CLASS and "authorization" not in request.headers:
+            self.access.demand_key(f"only hosts with hook_class {OPEN_CLASS!r} need no key for it")
+        task = dispatch.task_of(app, body)
+        if self._broker.is_draining:
+            raise RequestError("the broker is stopping", 503)
+        if body.is_async:
+            self._broker.tasks.spawn(dispatch.run_unheard(self._broker, app, task))
+            queued = {"status": "ok", "queued": True}
+            return json_response(queued, 202, keep_alive=request.keep_alive)
+        if body.stream:
+            _check_streams(request)
+            return dispatch.TaskStream(self._broker, app, task)
+        work = dispatch.answer(self._broker, app, task, keep_alive=request.keep_alive)
+        return Later(_settled(work, request))
 
     def metrics(self, request: Request) -> Answer:
         """GET /metrics."""
@@ -234,7 +280,32 @@ ROUTES: Final[Mapping[str, Route]] = {
     "/metrics": Route("GET", Bridge.metrics),
     "/reload": Route("POST", Bridge.reload),
     "/drain": Route("POST", Bridge.drain),
+    "/workers": Route("GET", Bridge.workers),
+    "/workers/reload": Route("POST", Bridge.renew_workers),
+    "/dispatch": Route("POST", Bridge.dispatch, needs_key=False, takes_body=True),
 }
+
+
+async def _settled(work: Coroutine[Any, Any, bytes], request: Request) -> bytes:
+    """The answer that takes a while; an error is an answer too."""
+    try:
+        return await work
+    except Exception as error:  # noqa: BLE001 - the same edge, later
+        return _failure(error, request)
+
+
+def _failure(error: Exception, request: Request) -> bytes:
+    """Say what went wrong; a fault of ours is told to the log alone."""
+    if isinstance(error, PhlowsError):
+        headers = error.headers if isinstance(error, RequestError) else ()
+        return error_response(error.status, str(error), headers, keep_alive=request.keep_alive)
+    log.error("a bridge request failed", exc_info=error, extra={"path": request.path[:100]})
+    return error_response(500, "internal error, see the log", keep_alive=request.keep_alive)
+
+
+def _check_streams(request: Request) -> None:
+    if request.version != "1.1":
+        raise RequestError(f"{request.path} answers with a stream and needs HTTP/1.1", 505)
 
 
 def _check_body(request: Request) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 from phlows_cli.errors import RequestError
 from phlows_cli.model import Outcome
+from phlows_cli.server.answers import Later
 from phlows_cli.server.channel import Channel
-from phlows_cli.server.feed import Feed
 from phlows_cli.server.upgrade import Admission, admit, is_upgrade_path
 from phlows_cli.wire.request import RequestReader
 from phlows_cli.wire.response import error_response
@@ -18,6 +18,7 @@ from phlows_cli.wire.response import error_response
 if TYPE_CHECKING:
     from phlows_cli.model import HookResult
     from phlows_cli.server.access import Caller
+    from phlows_cli.server.answers import Answer, Stream
     from phlows_cli.server.front import Front
     from phlows_cli.wire.request import Request
 
@@ -39,7 +40,8 @@ class Connection(asyncio.Protocol):
         self._reader = RequestReader(body_limit=front.config.bridge.body_limit)
         self._requests: deque[Request] = deque()
         self._failure: RequestError | None = None
-        self._feed: Feed | None = None
+        self._feed: Stream | None = None
+        self._is_waiting = False
         self._early: bytearray | None = None
         self._is_stalled = False
         self._is_ending = False
@@ -140,18 +142,20 @@ class Connection(asyncio.Protocol):
 
     def _serve(self) -> None:
         """Answer what can be answered now, in as few writes as may be."""
+        if self._is_waiting:
+            return
         answers: list[bytes] = []
         size = 0
-        while self._requests and not (self._is_stalled or self._is_ending or self._feed):
+        while self._requests and not (self._is_stalled or self._is_ending or self._is_waiting):
             request = self._requests.popleft()
             if request.is_upgrade:
                 self._write(answers)
                 self._upgrade(request)
                 return
             answer = self._answer(request)
-            if isinstance(answer, Feed):
+            if not isinstance(answer, bytes):
                 self._write(answers)
-                self._stream(answer)
+                self._begin(answer, request)
                 return
             answers.append(answer)
             if not request.keep_alive:
@@ -164,7 +168,7 @@ class Connection(asyncio.Protocol):
         self._write(answers)
         self._after_answers()
 
-    def _answer(self, request: Request) -> bytes | Feed:
+    def _answer(self, request: Request) -> Answer:
         if (
             is_upgrade_path(self._front, request.path)
             and "*" not in self._front.config.server.paths
@@ -193,7 +197,30 @@ class Connection(asyncio.Protocol):
         if interim := self._reader.data_to_send():
             self._transport.write(interim)
 
-    def _stream(self, feed: Feed) -> None:
+    def _begin(self, answer: Later | Stream, request: Request) -> None:
+        if isinstance(answer, Later):
+            self._front.await_nothing(self)
+            self._is_waiting = True
+            self._transport.pause_reading()
+            self._front.broker.tasks.spawn(self._answer_later(answer, request))
+        else:
+            self._stream(answer)
+
+    async def _answer_later(self, answer: Later, request: Request) -> None:
+        """Requests behind this one wait, so that answers keep their order."""
+        content = await answer.work
+        self._is_waiting = False
+        if self._is_lost:
+            return
+        if not request.keep_alive:
+            self._end(content)
+            return
+        self._write([content])
+        if not self._is_stalled:
+            self._transport.resume_reading()
+        self._serve()
+
+    def _stream(self, feed: Stream) -> None:
         self._feed = feed
         self._requests.clear()
         self._front.await_nothing(self)

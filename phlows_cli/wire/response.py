@@ -79,6 +79,9 @@ def stream_head(status: int = 200, content_type: str = "application/x-ndjson") -
     ).encode("latin-1")
 
 
+END_OF_STREAM: Final = b"0\r\n\r\n"
+
+
 def chunk(data: bytes) -> bytes:
     """Serialize a piece of a stream; none for no bytes, which would end it."""
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
