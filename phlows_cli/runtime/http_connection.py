@@ -232,7 +232,8 @@ class Pool:
 def _why_lost(error: Exception | None) -> str:
     if isinstance(error, ConnectionResetError | BrokenPipeError):
         return "the connection was reset"
-    return f"the connection was lost: {error}"
+    what = error.strerror if isinstance(error, OSError) else type(error).__name__
+    return f"the connection was lost: {what}"
 
 
 def _why_unreachable(error: OSError, origin: str) -> str:

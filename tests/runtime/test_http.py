@@ -11,7 +11,9 @@ import pytest
 from phlows_cli import __version__
 from phlows_cli.errors import ConfigError
 from phlows_cli.model import Outcome, Task
-from phlows_cli.runtime.http import READ_AT_LEAST, Url
+from phlows_cli.runtime import http_connection
+from phlows_cli.runtime.http import Url
+from phlows_cli.runtime.http_answer import READ_AT_LEAST
 from tests.certs import ONE, TWO, trusting
 from tests.runtime.apps import NAME, Printed, hook, host, settings
 from tests.runtime.web import answered, chunked, web
@@ -497,6 +499,16 @@ async def test_an_app_without_tls_is_told_nothing_over_https():
             await runtime.stop()
             result = await asked
         assert (result.outcome, result.started, site.asked) == (Outcome.FAILED, False, [])
+
+
+async def test_connecting_has_a_limit_of_its_own(monkeypatch):
+    monkeypatch.setattr(http_connection, "CONNECT_LIMIT", 0.2)
+    async with web(answered(b"true")) as site:  # it waits for a head, not for a handshake
+        async with asking(site.url().replace("http:", "https:")) as runtime:
+            result = await runtime.call(hook("auth"), nobody)
+        await site.until(lambda site: site.connections and not site.open)
+    assert (result.outcome, result.started) == (Outcome.FAILED, False)
+    assert result.reason == f"no connection to https://127.0.0.1:{site.port} within 0.2 s"
 
 
 @pytest.mark.parametrize(
