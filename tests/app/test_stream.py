@@ -229,6 +229,29 @@ async def test_asgi_stops_when_the_client_leaves(is_async):
     assert len(made) == count
 
 
+async def test_a_client_that_leaves_during_a_step_is_not_waited_for():
+    in_step, go_on, closed = asyncio.Event(), threading.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def steps():
+        try:
+            loop.call_soon_threadsafe(in_step.set)
+            go_on.wait(30)
+            yield {}
+        finally:
+            loop.call_soon_threadsafe(closed.set)
+
+    client = Client()
+    answering = asyncio.ensure_future(client.call(stream(steps())))
+    await client.sent.get()
+    await in_step.wait()
+    client.leave()
+    await answering
+    go_on.set()
+    await closed.wait()
+    assert client.sent.empty()
+
+
 async def test_asgi_ends_a_failed_response_without_details(capsys):
     async def steps():
         yield {}
