@@ -29,7 +29,7 @@ from phlows_cli.app.printed import EVENT, Printed
 from phlows_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from contextvars import Context
 
     from phlows_cli.app.eventloop import EventLoop
@@ -112,7 +112,7 @@ class Worker:
         clock.start()
         sys.exit(code)
 
-    def _line_sender(self, job: Job) -> Any:  # noqa: ANN401 - a function
+    def _line_sender(self, job: Job) -> Callable[[str], None]:
         return lambda line: self._pipes.send(job_frame(job.id, "line", data=line))
 
     def _result(self, job: Job, context: Context) -> object:
@@ -141,15 +141,15 @@ class Worker:
         return job_frame(job.id, "error", message=type(error).__name__)
 
     def _last_frame(self, job: Job, error: BaseException) -> str:
-        """Answer for a hook that ends the process."""
+        """Answer for a hook that ends the process: no other job may come here."""
         if not isinstance(error, SystemExit):
-            return job_frame(job.id, "error", message=type(error).__name__)
+            return job_frame(job.id, "error", last=True, message=type(error).__name__)
         code = _exit_code(error)
         if not isinstance(error.code, int | None):
             self._stderr.write(f"{error.code}\n")
         if code:
-            return job_frame(job.id, "error", message=f"exit code {code}")
-        return job_frame(job.id, "done", result=None)
+            return job_frame(job.id, "error", last=True, message=f"exit code {code}")
+        return job_frame(job.id, "done", last=True, result=None)
 
     def _restore(self) -> None:
         Current.host = ""
