@@ -264,7 +264,7 @@ def test_an_exit_in_a_hook_answers_and_ends_the_worker(worker, kind, code, last,
             print("before", end="")
             {code}
     """)
-    assert app.call("go") == (["before"], last)
+    assert app.call("go") == (["before"], {**last, "last": True})
     assert app.frame() is None
     assert app.process.wait() == exit_code
     assert app.stderr == ("told\n" if "told" in code else "") + "at exit"
