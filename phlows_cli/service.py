@@ -191,12 +191,10 @@ class Service:
         if name not in self.broker.apps:  # removed while others were replaced
             return 0, ""
         count, problem = await self.broker.renew(name, self._make_runtime)
-        facts = {"host": name, "count": count} | ({"reason": problem} if problem else {})
-        log.log(
-            logging.ERROR if problem else logging.INFO,
-            "workers not replaced" if problem else "workers replaced",
-            extra=facts,
-        )
+        if problem:
+            log.error("workers not replaced", extra={"host": name, "reason": problem})
+        elif count:
+            log.info("workers replaced", extra={"host": name, "count": count})
         return count, problem
 
     def reload(self) -> Mapping[str, list[str]]:

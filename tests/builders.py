@@ -12,7 +12,6 @@ from phlows_cli.config import Bridge, Config, Interpreters, Limits, Server
 from phlows_cli.model import HOOK_NAMES, Host
 from phlows_cli.server.access import Access
 from phlows_cli.server.bridge import Bridge as HttpBridge
-from phlows_cli.server.feed import Feed
 from phlows_cli.wire.request import Request
 from tests.fakes import FakeClock, FakeControl, FakePeer, ScriptedRuntime
 
@@ -164,7 +163,7 @@ class BridgeScene:
     def ask(self, target, method="GET", body=b"", headers=(), **changes):
         request = make_request(target, method, body, headers, **changes)
         answer = self.bridge.answer(request, self.caller)
-        return answer if isinstance(answer, Feed) else Answer(answer)
+        return Answer(answer) if isinstance(answer, bytes) else answer
 
     def post(self, body, headers=(), target="/message"):
         """Post JSON text, or a value as JSON."""

@@ -294,5 +294,9 @@ class FakeControl:
     def drain(self):
         self.asked.append("drain")
 
+    async def renew(self, host):
+        self.asked.append(f"renew {host}")
+        return {"replaced": {}, "failed": {}}
+
     def metrics(self):
         return b"phlows_casts_total 1.0\n"

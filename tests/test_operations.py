@@ -59,7 +59,7 @@ def labels_of(name, text):
 def test_every_reason_of_a_drop_is_described_and_no_other():
     counted = in_sources(r'drops\.count\(\s*"([^"]+)"')
     outcomes = set(Outcome) - {Outcome.ACCEPTED, Outcome.REFUSED}
-    counted |= {f"{hook} {outcome}" for hook in HOOK_NAMES for outcome in outcomes}
+    counted |= {f"{hook} {outcome}" for hook in (*HOOK_NAMES, "call") for outcome in outcomes}
     counted -= {"close overloaded"}  # close events are never refused
     assert set(first_cells("What is dropped where")) == counted
 

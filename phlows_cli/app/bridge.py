@@ -47,7 +47,7 @@ def ws_cast(
     import json
 
     cast = {"target": ws_target, "except": ws_except, "data": data}
-    host = ws_host or Current.host
+    host = ws_host or _own_host()
     body = json.dumps({"host": host, **cast} if host else cast, allow_nan=False)
     return _answer("ws_cast", "POST /message", ws_port, body.encode())
 
@@ -84,12 +84,18 @@ def ws_presence(
     return None if presence is None else list(presence["sockets"])
 
 
+def _own_host() -> str:
+    """Name the hook's host; outside of hooks the one that the broker started us for."""
+    return Current.host or os.environ.get("PHLOWS_HOST", "")
+
+
 def _host(asker: str, ws_host: str | None) -> str:
     """Name the host that is asked about, as the broker spells it."""
-    if not ws_host and not Current.host:
+    own = _own_host()
+    if not ws_host and not own:
         raise UsageError(f"{asker} outside a hook needs ws_host")
     if not ws_host:
-        return Current.host
+        return own
     from phlows_cli.model import normalise_host
 
     return normalise_host(ws_host)

@@ -386,7 +386,8 @@ function phlows_ended(): void
     $error = error_get_last();
     $message = ($error['type'] ?? 0) & PHLOWS_FATAL ? phlows_cause($error['message']) : '';
     if (phlows_state::$id !== null) {
-        $message === '' ? phlows_finish(['t' => 'done'], 'null') : phlows_finish(['t' => 'error', 'message' => $message]);
+        // "last" tells the broker that this process takes no other job.
+        $message === '' ? phlows_finish(['t' => 'done', 'last' => true], 'null') : phlows_finish(['t' => 'error', 'last' => true, 'message' => $message]);
     } elseif ($message !== '') {
         phlows_frame(['t' => 'fatal', 'message' => $message]);
         exit(1);
@@ -485,7 +486,7 @@ function phlows_restore_handler(string $kind, mixed $handler): void
 
 function phlows_host(?string $host): string
 {
-    return $host ?: phlows_state::$host ?: (defined('host') ? (string) constant('host') : '') ?: $_SERVER['HTTP_HOST'] ?? '';
+    return $host ?: phlows_state::$host ?: (defined('host') ? (string) constant('host') : '') ?: (string) getenv('PHLOWS_HOST') ?: $_SERVER['HTTP_HOST'] ?? '';
 }
 
 /** The host that is asked about, as the broker spells it: no port, brackets, trailing dot. */

@@ -111,10 +111,11 @@ class BrokerClient:
         """Ask for a JSON answer."""
         return self._json(self._send("GET", path, params=query))
 
-    def post(self, path: str, body: bytes) -> Any:  # noqa: ANN401 - JSON
-        """Send JSON and take the JSON answer."""
+    def post(self, path: str, body: bytes, timeout: float = READ_TIMEOUT) -> Any:  # noqa: ANN401 - JSON
+        """Send JSON and take the JSON answer, for which `timeout` seconds are enough."""
         headers = {"Content-Type": "application/json"}
-        return self._json(self._send("POST", path, data=body, headers=headers))
+        limits = (CONNECT_TIMEOUT, timeout)
+        return self._json(self._send("POST", path, data=body, headers=headers, timeout=limits))
 
     def lines(self, path: str, query: Mapping[str, str]) -> Iterator[bytes]:
         """Follow a stream of lines until the broker ends it.

@@ -33,6 +33,8 @@ COMMANDS: Final = (
         (
             Row("host", "Register, change and list the hosts and their apps."),
             Row("hook", "Run one hook of an app, without a broker."),
+            Row("call", "Let an app run one of its functions."),
+            Row("workers", "List the resident workers, or replace them."),
             Row("sdk", "Print the file that a PHP app needs."),
             Row("config", "Check the configuration."),
         ),

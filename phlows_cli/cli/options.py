@@ -58,6 +58,13 @@ config_option = click.option(
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, not text.")
 
+repeat_option = click.option(
+    "--repeat",
+    metavar="COUNT",
+    type=click.IntRange(1, 1_000_000),
+    help="Call it so often, one after the other, and show the percentiles.",
+)
+
 url_option = click.option(
     "--url",
     metavar="URL",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+
+EXIT_CODES: Final = {"accepted": 0, "refused": 4, "failed": 5, "timeout": 6, "overloaded": 5}
+"""What an app's answer is as an exit code, by the outcome's name."""
 
 
 def emit(value: object, as_json: bool, human: Callable[[], str]) -> None:

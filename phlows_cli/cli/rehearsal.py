@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from phlows_cli.address import bridge_url
 from phlows_cli.broker.messages import problem_with
-from phlows_cli.cli.output import visible
+from phlows_cli.cli.output import emit, visible
 from phlows_cli.errors import UsageError
+from phlows_cli.model import Task
 from phlows_cli.runtime.answer import describe_exit, values_in
-from phlows_cli.runtime.runtime import command_for, runtime_for
+from phlows_cli.runtime.protocol import WORKER_COMMAND
+from phlows_cli.runtime.runtime import RuntimeSettings, command_for, runtime_for
+from phlows_cli.runtime.slots import Slots
 
 if TYPE_CHECKING:
-    from phlows_cli.config import Interpreters
-    from phlows_cli.model import Event, Hook, HookResult, Host
-    from phlows_cli.runtime.runtime import RuntimeSettings
+    from phlows_cli.config import Config, Interpreters
+    from phlows_cli.model import Event, HookResult, Host, Outcome
+    from phlows_cli.runtime.runtime import Runtime
 
 
 def message_text(content: bytes, limit: int) -> str:
@@ -47,17 +51,16 @@ def message_text(content: bytes, limit: int) -> str:
 
 
 class Rehearsal:
-    """Calls one hook, and keeps all that comes of it.
+    """Calls one hook or task, and keeps all that comes of it.
 
     With `is_live` every line is shown as it comes, marked by what the broker
     would do with it.
     """
 
-    def __init__(self, host: Host, hook: Hook, interpreters: Interpreters, is_live: bool) -> None:
-        prefix = command_for(host, interpreters)
-        self.command = [*prefix, f"{host.hook_class}::{hook.name}", *hook.args()]
+    def __init__(self, host: Host, event: Event, interpreters: Interpreters, is_live: bool) -> None:
+        self.command = _command(host, event, interpreters)
         self._host = host
-        self._hook = hook
+        self._event = event
         self._is_live = is_live
         self._lines: list[dict[str, Any]] = []
         self._stderr: list[str] = []
@@ -67,13 +70,9 @@ class Rehearsal:
     async def run(self, settings: RuntimeSettings) -> HookResult:
         """Call the hook through the runtime that the broker would use."""
         runtime = runtime_for(self._host, settings, self._on_stderr)
-        if self._hook.data is not None and len(self._hook.data.encode()) > runtime.message_limit:
-            raise UsageError(
-                f"message exceeds {runtime.message_limit} bytes, the most that this app can be"
-                " given: the broker would close the socket with 1009"
-            )
+        _check_size(self._event, runtime)
         self._show("$", _shell_words(self.command))
-        self._call = asyncio.ensure_future(runtime.call(self._hook, self._on_line))
+        self._call = asyncio.ensure_future(runtime.call(self._event, self._on_line))
         if self._unprintable:
             self._call.cancel()
         try:
@@ -89,10 +88,12 @@ class Rehearsal:
 
     def report(self, result: HookResult) -> dict[str, object]:
         """Put everything into one object."""
+        told = {"result": _json(result.result)} if isinstance(self._event, Task) else {}
         return {
             "command": self.command,
             "lines": self._lines,
             "stderr": self._stderr,
+            **told,
             "outcome": str(result.outcome),
             "reason": result.reason,
             "exit_code": result.exit_code,
@@ -102,8 +103,12 @@ class Rehearsal:
 
     def _on_line(self, line: bytes) -> None:
         text = line.decode("utf-8", "replace")
+        if isinstance(self._event, Task):
+            self._lines.append({"text": text})
+            self._show("printed", text)
+            return
         # Only receive answers its client: the lines of the other hooks are dropped.
-        answer = values_in(line) if self._hook.name == "receive" else None
+        answer = values_in(line) if self._event.name == "receive" else None
         sent = [value.decode() for value in answer.sendable] if answer else []
         self._lines.append({"text": text, "sent": sent})
         if sent != [text.strip()]:
@@ -127,6 +132,59 @@ class Rehearsal:
             self._unprintable = error
             if self._call:
                 self._call.cancel()
+
+
+def _command(host: Host, event: Event, interpreters: Interpreters) -> list[str]:
+    """What is run, or asked: of a URL the address, of a worker its own command."""
+    called = [event.command(host.hook_class), *event.args()]
+    if host.is_url:
+        return ["POST", host.shown_app, *called]
+    prefix = command_for(host, interpreters)
+    return [*prefix, WORKER_COMMAND, *called] if host.runtime == "resident" else [*prefix, *called]
+
+
+def _check_size(event: Event, runtime: Runtime) -> None:
+    """Refuse a message that the broker would not give to this app.
+
+    Raises:
+        UsageError: it is too long.
+    """
+    if event.data is not None and len(event.data.encode()) > runtime.message_limit:
+        raise UsageError(
+            f"message exceeds {runtime.message_limit} bytes, the most that this app can be"
+            " given: the broker would close the socket with 1009"
+        )
+
+
+def _json(text: bytes) -> object:
+    from json import loads
+
+    return loads(text) if text else None
+
+
+def run_once(rehearsal: Rehearsal, config: Config) -> HookResult:
+    """Run a rehearsal to its end."""
+    return asyncio.run(rehearsal.run(_settings(config)))
+
+
+def run_often(host: Host, event: Event, config: Config, count: int, as_json: bool) -> Outcome:
+    """Call it many times, print how that went, and return the worst outcome."""
+    from phlows_cli.cli.repetition import render, repeat, summary, worst
+
+    results = asyncio.run(repeat(host, event, _settings(config), count))
+    told = summary(results)
+    emit(told, as_json, lambda: render(told))
+    return worst(results)
+
+
+def _settings(config: Config) -> RuntimeSettings:
+    return RuntimeSettings(
+        interpreters=config.interpreters,
+        queue=config.limits.queue,
+        output=config.limits.output,
+        url=bridge_url(config.server.listen, config.server.port),
+        slots=Slots(1),
+    )
 
 
 def verdict(result: HookResult) -> str:

@@ -56,7 +56,7 @@ def command_for(host: Host, interpreters: Interpreters) -> list[str]:
 def environment_for(host: Host, url: str) -> dict[str, str]:
     """Make the whole environment of a host's processes."""
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    return {**inherited, "PHLOWS_URL": url, **host.env}
+    return {**inherited, "PHLOWS_URL": url, "PHLOWS_HOST": host.name, **host.env}
 
 
 def encode_argument(text: str) -> bytes:
@@ -74,7 +74,7 @@ def encode_argument(text: str) -> bytes:
 def unfit_arguments(hook: Event) -> str:
     """Why no process can be given these arguments; "" when one can."""
     arguments = [encode_argument(text) for text in hook.args()]
-    longest = max(map(len, arguments))
+    longest = max(map(len, arguments), default=0)
     if longest >= ARGUMENT_LIMIT:
         return (
             f"argument of {longest} bytes exceeds {ARGUMENT_LIMIT - 1}, the most that a one-shot "

@@ -44,18 +44,23 @@ class Line(NamedTuple):
 
 
 class Done(NamedTuple):
-    """A job has ended; `result` is JSON, b"" when it was too long to keep."""
+    """A job has ended; `result` is JSON, b"" when it was too long to keep.
+
+    With `is_last` the worker ends by itself now.
+    """
 
     id: str
     result: bytes
     lost: int = 0
+    is_last: bool = False
 
 
 class Failed(NamedTuple):
-    """A job has failed."""
+    """A job has failed; with `is_last` the worker ends by itself now."""
 
     id: str
     message: str
+    is_last: bool = False
 
 
 class Noise(NamedTuple):
@@ -73,6 +78,7 @@ class _Object(msgspec.Struct):
     data: str = ""
     message: str = ""
     result: msgspec.Raw = msgspec.Raw(b"null")
+    last: bool = False
 
 
 _decoder: Final = msgspec.json.Decoder(_Object)
@@ -174,6 +180,6 @@ _kinds: Final[dict[str, Callable[[_Object], Frame]]] = {
     "ready": lambda _: Ready(),
     "fatal": lambda frame: Fatal(frame.message),
     "line": lambda frame: Line(frame.id, frame.data.encode()),
-    "done": lambda frame: Done(frame.id, _checked(bytes(frame.result))),
-    "error": lambda frame: Failed(frame.id, frame.message),
+    "done": lambda frame: Done(frame.id, _checked(bytes(frame.result)), 0, frame.last),
+    "error": lambda frame: Failed(frame.id, frame.message, frame.last),
 }

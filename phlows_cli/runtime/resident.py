@@ -213,7 +213,8 @@ class Resident:
         """Give a worker that has nothing to do to a taker, or let it wait."""
         if worker.state is not State.IDLE:
             return
-        if worker.jobs >= self._host.max_jobs or self._admission.is_stopped:
+        is_spent = worker.is_leaving or worker.jobs >= self._host.max_jobs
+        if is_spent or self._admission.is_stopped:
             self._dismiss(worker)
         elif self._takers:
             self._takers.popleft().set_result(worker)

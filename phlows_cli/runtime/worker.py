@@ -150,6 +150,7 @@ class Worker:
         self._started = self._loop.time()
         self.state = State.BOOTING
         self.jobs = 0
+        self.is_leaving = False
         self.idle_since = 0.0
         self.booted: asyncio.Future[str] = self._loop.create_future()
         self._process = Process(
@@ -246,9 +247,11 @@ class Worker:
         elif isinstance(frame, Line):
             job.print(frame.data, frame.lost)
         elif isinstance(frame, Done):
+            self.is_leaving = frame.is_last
             job.dropped += frame.lost
             self._finish(job, Ended(frame.result))
         elif isinstance(frame, Failed):
+            self.is_leaving = frame.is_last
             self._fail(job, frame.message)
         elif isinstance(frame, Noise) and not frame.text:
             # "An empty line is the failure of the job in flight."

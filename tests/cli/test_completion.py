@@ -55,7 +55,7 @@ def words(answered):
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("phlows c", ["cast", "config", "completion"]),
+        ("phlows c", ["cast", "call", "config", "completion"]),
         ("phlows sta", ["status"]),
         ("phlows --v", ["--version"]),
         ("phlows host ", ["add", "list", "remove", "show"]),
@@ -135,7 +135,7 @@ def shell_environ(environ, config, tmp_path):
 
 
 TYPED = [
-    ("phlows ca", "phlows cast "),
+    ("phlows cas", "phlows cast "),
     ("phlows cast --target token:n", "phlows cast --target token:not:"),
     ("phlows cast --target=token:n", "phlows cast --target=token:not:"),
     ("phlows cast --host ", "phlows cast --host app.example.com "),
@@ -187,7 +187,7 @@ def test_zsh_completes_with_the_file_in_its_fpath(shell_environ, tmp_path):
     functions.mkdir()
     shutil.copy(COMPLETIONS / FILES["zsh"], functions)
     setup = f"fpath=({functions} $fpath){ZSH_SETUP}"
-    line = completed(["zsh", "-f", "-i"], shell_environ, setup, "phlows ca")
+    line = completed(["zsh", "-f", "-i"], shell_environ, setup, "phlows cas")
     assert line == "phlows cast "
 
 

@@ -222,7 +222,8 @@ def test_an_app_gets_its_environment_and_nothing_of_the_brokers(broker, take, co
     stage = take("none", kind)
     connect(stage)
     call = stage.call("connect")
-    allowed = {"PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "PHLOWS_URL"}
+    allowed = {"PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR"}
+    allowed |= {"PHLOWS_URL", "PHLOWS_HOST"}
     # The interpreter's and the shell's own doing, on any start.
     allowed |= {"STAGE", "KEY_FILE", "LC_CTYPE", "PWD", "SHLVL", "_"}
     assert set(call.env) <= allowed

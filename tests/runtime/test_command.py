@@ -18,7 +18,7 @@ from phlows_cli.runtime.command import (
     unreadable_app,
     why_not_started,
 )
-from tests.runtime.apps import URL, hook, host
+from tests.runtime.apps import NAME, URL, hook, host
 
 BOTH = Interpreters(php="/usr/bin/php", py="/usr/bin/python3")
 
@@ -56,7 +56,13 @@ def test_the_environment_is_the_named_variables_the_bridge_and_the_hosts_own(mon
     monkeypatch.delenv("TMPDIR")
     made = environment_for(host("/srv/app", env={"APP_ENV": "test", "LANG": "C"}), URL)
     expected = {name: f"the broker's {name}" for name in INHERITED if name != "TMPDIR"}
-    assert made == {**expected, "PHLOWS_URL": URL, "APP_ENV": "test", "LANG": "C"}
+    assert made == {
+        **expected,
+        "PHLOWS_URL": URL,
+        "PHLOWS_HOST": NAME,
+        "APP_ENV": "test",
+        "LANG": "C",
+    }
 
 
 @pytest.mark.parametrize(

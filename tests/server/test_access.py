@@ -158,7 +158,7 @@ def test_a_refusal_says_why_and_how_and_never_shows_a_key():
 
 def test_only_casting_and_asking_for_health_can_do_without_the_key():
     keyless = {path for path, route in ROUTES.items() if not route.needs_key}
-    assert keyless == {"/message", "/health", "/ready"}
+    assert keyless == {"/message", "/health", "/ready", "/dispatch"}
 
 
 # What trusted proxies say

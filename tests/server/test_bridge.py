@@ -7,6 +7,7 @@ import pytest
 from phlows_cli.broker.broker import Broker
 from phlows_cli.errors import ConfigError, RequestError
 from phlows_cli.server.access import Access
+from phlows_cli.server.answers import Later
 from phlows_cli.server.bridge import ROUTES, Bridge
 from phlows_cli.server.feed import Feed
 from tests.builders import HOST, KEY, Answer, make_bridge, make_limits, make_request, make_server
@@ -59,6 +60,7 @@ async def test_a_route_takes_one_method_and_names_it(path, method):
     right = ROUTES[path].method
     answer = scene.ask(path, method, headers=BEARER | {"content-length": "0"})
     if method == right:
+        answer = Answer(await answer.work) if isinstance(answer, Later) else answer
         assert isinstance(answer, Feed) or answer.status in (200, 400)
     else:
         assert answer.status == 405

@@ -7,19 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from phlows_cli.cli.options import config_option, host_option, json_option, sole_host
-from phlows_cli.cli.output import emit, note
+from phlows_cli.cli.options import (
+    config_option,
+    host_option,
+    json_option,
+    repeat_option,
+    sole_host,
+)
+from phlows_cli.cli.output import EXIT_CODES, emit, note
 from phlows_cli.errors import ConfigError, UsageError
-from phlows_cli.model import HOOK_NAMES, Hook, Outcome, normalise_host
+from phlows_cli.model import HOOK_NAMES, Hook, normalise_host
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from click.shell_completion import CompletionItem
 
-    from phlows_cli.cli.rehearsal import Rehearsal
     from phlows_cli.config import Config
-    from phlows_cli.model import HookResult, Host
+    from phlows_cli.model import Host
 
 HELP = """\
 Example: phlows hook receive --token abc '{"type":"ping"}'
@@ -39,15 +44,8 @@ it fails and 6 when it takes too long.
 More examples:
   phlows hook auth --host app.example.com --token abc
   phlows hook ws::connect --app ./app.php
+  phlows hook receive --repeat 100 '{"type":"ping"}'
 """
-
-EXIT_CODES = {
-    Outcome.ACCEPTED: 0,
-    Outcome.REFUSED: 4,
-    Outcome.FAILED: 5,
-    Outcome.TIMEOUT: 6,
-    Outcome.OVERLOADED: 5,
-}
 
 
 def _hook_names(
@@ -76,6 +74,7 @@ def _hook_names(
 @click.option(
     "--timeout", metavar="SECONDS", type=float, help="With --app: the longest run.  [default: 30]"
 )
+@repeat_option
 @config_option
 @json_option
 @click.pass_context
@@ -89,7 +88,7 @@ def hook(
     **typed: Any,  # noqa: ANN401 - as click names them
 ) -> None:
     """Call the hook, show what it does and exit with what it means."""
-    from phlows_cli.cli.rehearsal import Rehearsal, verdict
+    from phlows_cli.cli.rehearsal import Rehearsal, run_often, run_once, verdict
     from phlows_cli.config import find_config, load_config
 
     config = load_config(find_config(config_path))
@@ -97,7 +96,9 @@ def hook(
     host = _host(config, hook_name, spelled, typed)
     event = _event(config, hook_name, host, message, typed["token"], typed["socket"])
     rehearsal = Rehearsal(host, event, config.interpreters, is_live=not as_json)
-    result = _run(rehearsal, config)
+    if typed["repeat"] is not None:
+        ctx.exit(EXIT_CODES[run_often(host, event, config, typed["repeat"], as_json)])
+    result = run_once(rehearsal, config)
     if typed["app"] is not None:
         result = replace(result, reason=_as_options(result.reason, host.name))
     emit(rehearsal.report(result), as_json, lambda: verdict(result))
@@ -183,20 +184,3 @@ def _event(
         content = read_argument(message).removesuffix(b"\n")
         data = message_text(content, config.limits.max_message)
     return Hook(name, host.name, token, socket or urandom(8).hex(), data)
-
-
-def _run(rehearsal: Rehearsal, config: Config) -> HookResult:
-    import asyncio
-
-    from phlows_cli.address import bridge_url
-    from phlows_cli.runtime.runtime import RuntimeSettings
-    from phlows_cli.runtime.slots import Slots
-
-    settings = RuntimeSettings(
-        interpreters=config.interpreters,
-        queue=config.limits.queue,
-        output=config.limits.output,
-        url=bridge_url(config.server.listen, config.server.port),
-        slots=Slots(1),
-    )
-    return asyncio.run(rehearsal.run(settings))

@@ -1,0 +1,94 @@
+"""phlows call: let an app run one of its own functions, without a broker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from phlows_cli.cli.options import config_option, json_option, registered_hosts, repeat_option
+from phlows_cli.cli.output import EXIT_CODES, emit
+from phlows_cli.errors import UsageError
+
+HELP = """\
+Example: phlows call app.example.com tasks::run
+
+Let the app of a host run one of its own functions, as POST /dispatch and the
+minute tick do, but without a broker. Shown are the command line, each line of
+output, stderr, the result and the milliseconds.
+
+An ARG is text; after := it is JSON.
+
+The exit code is 0 when the call is done, 5 when it fails and 6 when it takes
+too long.
+
+\b
+More examples:
+  phlows call app.example.com reports::build 2026 := '{"draft":true}'
+  phlows call app.example.com tasks::run --repeat 100
+"""
+
+
+@click.command(short_help="Let an app run one of its functions.", help=HELP)
+@click.argument("host", shell_complete=registered_hosts)
+@click.argument("target")
+@click.argument("args", nargs=-1)
+@repeat_option
+@config_option
+@json_option
+@click.pass_context
+def call(
+    ctx: click.Context,
+    /,
+    config_path: str | None,
+    as_json: bool,
+    repeat: int | None,
+    **typed: Any,  # noqa: ANN401 - as click names them
+) -> None:
+    """Make the call, show what it does and exit with what it means."""
+    from phlows_cli.cli.output import visible
+    from phlows_cli.cli.rehearsal import Rehearsal, run_often, run_once, verdict
+    from phlows_cli.config import find_config, load_config
+    from phlows_cli.model import Task, normalise_host
+    from phlows_cli.registry import no_such_host
+
+    config = load_config(find_config(config_path))
+    name = normalise_host(typed["host"])
+    found = config.hosts.get(name)
+    if found is None:
+        raise no_such_host(name, config.hosts, str(config.path or "phlows.toml"))
+    if not found.app:
+        raise UsageError(f"{found.name} has no app: it is only pushed to")
+    task = Task(found.name, typed["target"], tuple(_values(typed["args"])))
+    if repeat is not None:
+        ctx.exit(EXIT_CODES[run_often(found, task, config, repeat, as_json)])
+    rehearsal = Rehearsal(found, task, config.interpreters, is_live=not as_json)
+    result = run_once(rehearsal, config)
+    shown = f"result   {visible(result.result.decode())}\n" if result.result else ""
+    emit(rehearsal.report(result), as_json, lambda: shown + verdict(result))
+    ctx.exit(EXIT_CODES[result.outcome])
+
+
+def _values(args: tuple[str, ...]) -> list[object]:
+    """Read the arguments: text, or JSON after a := of its own or before it.
+
+    Raises:
+        UsageError: what follows := is not JSON.
+    """
+    values: list[object] = []
+    rest = iter(args)
+    for arg in rest:
+        if not arg.startswith(":="):
+            values.append(arg)
+            continue
+        values.append(_json(arg[2:] or next(rest, "")))
+    return values
+
+
+def _json(text: str) -> object:
+    from json import loads
+
+    try:
+        return loads(text)
+    except (ValueError, RecursionError):
+        raise UsageError(f"{text!r} after := is not JSON") from None
