@@ -1,4 +1,4 @@
-"""`python -m benchmarks fanout|bridge|oneshot|idle|help|all`."""
+"""`python -m benchmarks fanout|bridge|oneshot|runtimes|idle|help|all`."""
 
 from __future__ import annotations
 

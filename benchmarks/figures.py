@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
-from benchmarks import bridge, contenders, fanout, idle, oneshot, startup
+from benchmarks import bridge, contenders, fanout, idle, oneshot, runtimes, startup
 from benchmarks.ceiling import reading_ceiling
 from benchmarks.errors import BenchmarkError
 from benchmarks.machine import Load
@@ -137,6 +137,31 @@ def _turns(
         return _rate_figure(title, unit, [each.name for each in running], outcomes)
 
 
+def runtimes_side_by_side(plan: Plan) -> list[Figure]:
+    """Milliseconds an event takes through each runtime, at a fixed rate."""
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="phlows-bench-"))
+        app = runtimes.write_app(Path(folder))
+        asked = [(stack.enter_context(contenders.node_broker(app)).port, runtimes.PEER)]
+        if not plan.peers_only:
+            port = stack.enter_context(runtimes.phlows(app)).port
+            asked = [*((port, load) for load in runtimes.LOADS), *asked]
+        runs = [partial(runtimes.measure, *each, plan.seconds) for each in asked]
+        outcomes = interleaved(runs, plan.rounds)
+    return [_times_figure(name, [load for _, load in asked], outcomes) for name in ("p50", "p99")]
+
+
+def _times_figure(
+    name: str, loads: Sequence[runtimes.Load], outcomes: Sequence[Sequence[runtimes.Times]]
+) -> Figure:
+    series = tuple(
+        Series(f"{load.name}, {load.rate}/s", tuple(getattr(each, name) for each in taken))
+        for load, taken in zip(loads, outcomes, strict=True)
+    )
+    remark = "an open loop: the time runs from when a message was due"
+    return Figure(f"one event of a PHP app, {name}", "ms", series, (remark,))
+
+
 def idle_memory(plan: Plan) -> list[Figure]:
     """Resident bytes an idle socket; a fresh process each round."""
     count = plan.sockets or idle.SOCKETS
@@ -180,6 +205,7 @@ FIGURES: Final[dict[str, Callable[[Plan], list[Figure]]]] = {
     "fanout": fan_out,
     "bridge": bridge_requests,
     "oneshot": one_shot,
+    "runtimes": runtimes_side_by_side,
     "idle": idle_memory,
     "help": help_time,
 }

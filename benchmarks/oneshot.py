@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 SOCKETS: Final = 10
 """As many messages are in flight: each socket waits for its reply."""
-_MESSAGE: Final = message_frame(b'{"type":"ping"}')
-_REPLY: Final = b'\x81\x08{"ok":1}'
+MESSAGE: Final = message_frame(b'{"type":"ping"}')
+REPLY: Final = b'\x81\x08{"ok":1}'
 
 
 def measure(contender: Contender, seconds: float) -> Round:
@@ -29,7 +29,7 @@ def measure(contender: Contender, seconds: float) -> Round:
         poll = stack.enter_context(select.epoll())
         for each in sockets:
             poll.register(each, select.EPOLLIN)
-            each.sendall(_MESSAGE)
+            each.sendall(MESSAGE)
         return _answer_and_send_again({each.fileno(): each for each in sockets}, poll, seconds)
 
 
@@ -43,7 +43,7 @@ def _answer_and_send_again(
         replied += len(ready)
         if clock.is_running:
             for each in ready:
-                each.sendall(_MESSAGE)
+                each.sendall(MESSAGE)
             sent += len(ready)
     return clock.round(replied)
 
@@ -52,11 +52,11 @@ def _replied(sockets: dict[int, socket.socket], poll: select.epoll) -> list[sock
     ready = [sockets[descriptor] for descriptor, _ in poll.poll(WAIT)]
     if not ready:
         raise ContenderError(f"no reply in {WAIT} s")
-    return [each for each in ready if _is_replied(each)]
+    return [each for each in ready if is_replied(each)]
 
 
-def _is_replied(connection: socket.socket) -> bool:
-    """Whether the reply came; a ping before or after it is answered."""
+def is_replied(connection: socket.socket) -> int:
+    """How many replies came; a ping before or after them is answered."""
     stream, replies = connection.recv(4096), b""
     while frame := first_frame(stream):
         stream = stream[len(frame) :]
@@ -64,6 +64,7 @@ def _is_replied(connection: socket.socket) -> bool:
             connection.send(pong_frame(frame))
         else:
             replies += frame
-    if stream or replies not in (_REPLY, b""):
-        raise CountError(f"expected {_REPLY!r} but got {replies + stream!r}")
-    return bool(replies)
+    count = len(replies) // len(REPLY)
+    if stream or replies != count * REPLY:
+        raise CountError(f"expected {REPLY!r} but got {replies + stream!r}")
+    return count
