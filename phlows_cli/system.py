@@ -114,8 +114,8 @@ class FolderWatch(FileWatch):
     """The same for an app: its file, and the code in its folder and below.
 
     A look is a stat a file, so it belongs into a thread. Looked at are at most
-    FILES_WATCHED files with a suffix of CODE or the app's own; hidden folders
-    and installed packages are left out.
+    FILES_WATCHED files with a suffix of CODE or the app's own; what is hidden
+    (an editor's locks) and installed packages are left out.
     """
 
     def __init__(self, app: Path) -> None:
@@ -127,7 +127,8 @@ class FolderWatch(FileWatch):
         found = []
         for folder, folders, names in os.walk(self._app.parent):
             folders[:] = sorted({name for name in folders if name[0] != "."} - PACKAGES)
-            found += [Path(folder, name) for name in sorted(names) if _suffix(name) in suffixes]
+            shown = sorted(name for name in names if name[0] != ".")
+            found += [Path(folder, name) for name in shown if _suffix(name) in suffixes]
             if len(found) > FILES_WATCHED:
                 break
         files = [self._app, *found[:FILES_WATCHED]]

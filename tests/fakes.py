@@ -126,6 +126,7 @@ class ScriptedRuntime:
         return 0
 
     problem = ""
+    worker_count = 0
 
     def workers(self):
         return []

@@ -155,15 +155,22 @@ class Broker:
             How many were replaced, and why none was ("" when nothing went wrong).
         """
         app = self.apps[name]
+        async with app.renewal:
+            return await self._renew(app, runtime_for)
+
+    async def _renew(self, app: Application, runtime_for: RuntimeFor) -> tuple[int, str]:
         before = app.runtime
         if before is None or app.host.is_url or app.host.runtime != "resident":
             return 0, ""
-        count = len(before.workers())
+        if self.is_draining:
+            return 0, "the broker is stopping"
+        count = before.worker_count
         made = self._application(app.host, runtime_for)
         fresh, made.runtime = made.runtime, None
         if fresh is None:
             return 0, ""
-        problem = await fresh.warm(count)
+        # Where none boots, one must show whether the app is in order now.
+        problem = await fresh.warm(max(count, bool(before.problem)))
         if app.runtime is not before or app.is_removed:
             problem = "its settings were changed meanwhile"
         if problem:

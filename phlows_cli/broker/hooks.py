@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from typing import TYPE_CHECKING, Final
@@ -44,7 +45,8 @@ class Application:
 
     A session keeps the application it was accepted with, so that a host that
     is removed still gets its close hooks. `runtime` is None on a push-only
-    host; `sessions` counts those that still owe or run a hook.
+    host; `sessions` counts those that still owe or run a hook; `renewal` is
+    held while its workers are replaced.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Application:
         self.runtime = runtime
         self.sessions = 0
         self.is_removed = False
+        self.renewal = asyncio.Lock()
         self._drops = drops
         self._events = events
         self._observe = observe

@@ -84,7 +84,7 @@ def _pools(broker: Broker) -> Report:
             continue
         pool = pools.setdefault(app.host.shown_app, {"workers": 0, "busy": 0, "queued": 0})
         # one-shot: a worker lives for one hook
-        pool["workers"] += len(app.runtime.workers()) or app.runtime.busy
+        pool["workers"] += app.runtime.worker_count or app.runtime.busy
         pool["busy"] += app.runtime.busy
         pool["queued"] += app.runtime.queued
     return pools

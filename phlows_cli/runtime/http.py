@@ -40,6 +40,7 @@ class Url:
 
     message_limit = sys.maxsize
     problem = ""
+    worker_count = 0
 
     def __init__(
         self,

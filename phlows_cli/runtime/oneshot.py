@@ -36,6 +36,7 @@ class OneShot:
     """Runs each hook of one host in a process of its own."""
 
     message_limit = ARGUMENT_LIMIT - 1
+    worker_count = 0
 
     def __init__(
         self, host: Host, settings: RuntimeSettings, on_stderr: OnStderr, grace: float = GRACE

@@ -85,6 +85,11 @@ class Resident:
         return self._admission.queued
 
     @property
+    def worker_count(self) -> int:
+        """How many workers there are."""
+        return len(self._workers)
+
+    @property
     def problem(self) -> str:
         """Why no worker boots; "" when that is not known to fail."""
         return self._backoff.reason

@@ -45,6 +45,10 @@ class Runtime(Protocol):
         """How many events wait for their turn now."""
 
     @property
+    def worker_count(self) -> int:
+        """How many processes stay, booting and ending ones included."""
+
+    @property
     def problem(self) -> str:
         """Why events cannot be run now; "" as long as nothing is known."""
 

@@ -100,7 +100,8 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client has read its answers."""
         self._is_stalled = False
-        self._transport.resume_reading()
+        if not self._is_waiting:  # else what the client asks meanwhile has no bound
+            self._transport.resume_reading()
         if self._feed is not None:
             self._feed.unstall()
         else:
@@ -212,12 +213,11 @@ class Connection(asyncio.Protocol):
         self._is_waiting = False
         if self._is_lost:
             return
+        self._transport.resume_reading()  # before the answer, whose write may pause it
         if not request.keep_alive:
             self._end(content)
             return
         self._write([content])
-        if not self._is_stalled:
-            self._transport.resume_reading()
         self._serve()
 
     def _stream(self, feed: Stream) -> None:

@@ -5,6 +5,7 @@ Source: docs/protocol.md, "Dispatch".
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,12 +16,14 @@ from phlows_cli.model import HookResult, Outcome, Task, normalise_host
 from phlows_cli.wire.response import END_OF_STREAM, chunk, json_response, stream_head
 
 if TYPE_CHECKING:
-    import asyncio
-
     from phlows_cli.broker.broker import Broker
     from phlows_cli.broker.hooks import Application
 
 TARGET_LENGTH: Final = 256
+
+LAST_READ: Final = 60.0
+"""Seconds that the reader of a stream has for the rest, once its task is done."""
+
 _encoder: Final = msgspec.json.Encoder()
 
 
@@ -73,7 +76,15 @@ def _real(path: str) -> str:
 
 
 def task_of(app: Application, body: DispatchBody) -> Task:
-    """What the app is asked to run."""
+    """What the app is asked to run.
+
+    Raises:
+        RequestError: the host has no app, or its queue is full.
+    """
+    if app.runtime is None:
+        raise RequestError(f"host {app.host.name} has no app: it is only pushed to")
+    if app.is_full:
+        raise RequestError(f"events of host {app.host.name} queue up to limits.queue", 503)
     return Task(app.host.name, body.target, tuple(body.args))
 
 
@@ -119,6 +130,7 @@ class TaskStream:
         self._app = app
         self._task = task
         self._transport: asyncio.Transport | None = None
+        self._end: asyncio.TimerHandle | None = None
 
     def start(self, transport: asyncio.Transport) -> None:
         """Send the head and run the task."""
@@ -129,6 +141,8 @@ class TaskStream:
     def stop(self) -> None:
         """The reader is gone; the task runs on."""
         self._transport = None
+        if self._end is not None:
+            self._end.cancel()
 
     def stall(self) -> None:
         """The reader is slower than the task: the transport holds the rest."""
@@ -145,6 +159,7 @@ class TaskStream:
             self._write(_end_of(result))
         if self._transport is not None:
             self._transport.write(END_OF_STREAM)
+            self._end = asyncio.get_running_loop().call_later(LAST_READ, self._transport.abort)
             self._transport.close()
 
     def _on_line(self, line: bytes) -> None:

@@ -75,12 +75,15 @@ class Metrics:
     def _queues(self) -> Iterator[Metric]:
         queued = GaugeMetricFamily("phlows_events_queued", "Events waiting.", labels=("host",))
         running = GaugeMetricFamily("phlows_hooks_running", "Hooks running.", labels=("host",))
+        workers = GaugeMetricFamily("phlows_workers", "Resident workers.", labels=("host",))
         for name, app in self._broker.apps.items():
             if app.runtime is not None:
                 queued.add_metric((name,), app.runtime.queued)
                 running.add_metric((name,), app.runtime.busy)
+                workers.add_metric((name,), app.runtime.worker_count)
         yield queued
         yield running
+        yield workers
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:
