@@ -23,6 +23,7 @@ GAUGES = {
     "phlows_sockets",
     "phlows_events_queued",
     "phlows_hooks_running",
+    "phlows_workers",
 }
 
 
