@@ -10,55 +10,19 @@ import signal
 import pytest
 
 from phlows_cli.model import Outcome
-from phlows_cli.runtime.oneshot import OneShot
-from phlows_cli.runtime.resident import Resident
-from tests.runtime.apps import APPS, Printed, gone, hook, host, running_in_group, settings
+from tests.contract.kinds import (
+    PATIENCE,
+    PROCESSES,
+    WORKERS,
+    nobody,
+    oneshot,
+    only,
+    told,
+    url,
+)
+from tests.runtime.apps import Printed, gone, hook, running_in_group
 
 pytestmark = pytest.mark.usefixtures("loop_factory")
-
-GRACE = 0.2
-
-
-def oneshot(logged, host_settings, runtime_settings):
-    app = host(APPS / "behaving.py", **host_settings)
-    return OneShot(app, settings(**runtime_settings), logged, GRACE)
-
-
-def resident(logged, host_settings, runtime_settings):
-    app = host(APPS / "behaving.py", runtime="resident", **host_settings)
-    return Resident(app, settings(**runtime_settings), logged, GRACE)
-
-
-def single_use(logged, host_settings, runtime_settings):
-    return resident(logged, {"max_jobs": 1, "spare": 2, **host_settings}, runtime_settings)
-
-
-KINDS = (oneshot, resident, single_use)
-
-
-def only(*kinds):
-    """Run a test for some kinds, where what an app can do differs."""
-    return pytest.mark.parametrize("make", kinds, indirect=True, ids=lambda kind: kind.__name__)
-
-
-@pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)
-def make(request):
-    """Makes a runtime whose app does as each event tells it."""
-
-    def make(*, logged=lambda _hook, _line: None, slots=8, queue=100, output=1 << 20, **more):
-        return request.param(logged, more, {"slots": slots, "queue": queue, "output": output})
-
-    return make
-
-
-def told(*steps, name="receive", socket="0123456789abcdef"):
-    """An event that makes the app do these steps."""
-    text = json.dumps(steps)
-    return hook(name, token=text, data=text, socket=socket)
-
-
-def nobody(_line):
-    """Takes lines that the test does not look at."""
 
 
 async def test_arguments_reach_the_app_exactly(make):
@@ -124,6 +88,7 @@ async def test_an_app_that_fails_is_a_failure_with_its_reason(make, name):
     await runtime.stop()
 
 
+@only(*PROCESSES)
 @pytest.mark.parametrize("name", ["connect", "auth", "receive", "close"])
 async def test_an_app_that_crashes_is_a_failure(make, name):
     runtime = make()
@@ -152,7 +117,7 @@ async def test_an_exit_inside_auth_lets_nobody_in(make):
     await runtime.stop()
 
 
-@only(oneshot)
+@only(oneshot, url)
 async def test_an_exit_inside_receive_keeps_what_was_printed(make):
     runtime, printed = make(), Printed()
     event = told(["print", '{"a":1}'], ["exit", 0], ["print", "{}"])
@@ -161,7 +126,7 @@ async def test_an_exit_inside_receive_keeps_what_was_printed(make):
     await runtime.stop()
 
 
-@only(resident, single_use)
+@only(*WORKERS)
 async def test_a_worker_that_exits_inside_receive_fails_it_and_the_next_event_is_served(make):
     runtime, printed = make(), Printed()
     event = told(["print", '{"a":1}'], ["exit", 0], ["print", "{}"])
@@ -181,7 +146,7 @@ async def test_empty_lines_are_handed_on_and_do_no_harm(make):
     await runtime.stop()
 
 
-@only(resident, single_use)
+@only(*WORKERS)
 async def test_bytes_that_are_no_frame_cost_the_worker_its_job_and_its_life(make):
     logged, printed = [], Printed()
     runtime = make(logged=lambda event, line: logged.append((event, line)))
@@ -195,7 +160,7 @@ async def test_bytes_that_are_no_frame_cost_the_worker_its_job_and_its_life(make
     await runtime.stop()
 
 
-@only(oneshot)
+@only(oneshot, url)
 async def test_bytes_that_are_not_utf8_come_as_they_are(make):
     runtime, printed = make(), Printed()
     result = await runtime.call(told(["write", '{"a":"\xff\xfe"}\n']), printed)
@@ -214,7 +179,7 @@ async def test_output_over_the_limit_is_dropped_and_counted(make):
     await runtime.stop()
 
 
-@only(oneshot)
+@only(oneshot, url)
 async def test_auth_with_output_over_the_limit_lets_nobody_in(make):
     runtime = make(output=4000)
     event = told(["fill", 8192], ["print", "true"], name="auth")
@@ -225,7 +190,7 @@ async def test_auth_with_output_over_the_limit_lets_nobody_in(make):
 
 
 async def test_a_hook_that_hangs_times_out_and_keeps_what_it_printed(make):
-    runtime, printed = make(timeout=1.0), Printed()
+    runtime, printed = make(timeout=PATIENCE), Printed()
     result = await runtime.call(told(["print", "{}"], ["hang", None]), printed)
     assert result.outcome is Outcome.TIMEOUT
     assert result.started
@@ -235,16 +200,17 @@ async def test_a_hook_that_hangs_times_out_and_keeps_what_it_printed(make):
 
 
 async def test_auth_that_says_true_and_hangs_lets_nobody_in(make):
-    runtime, printed = make(timeout=1.0), Printed()
+    runtime, printed = make(timeout=PATIENCE), Printed()
     result = await runtime.call(told(["print", "true"], ["hang", None], name="auth"), printed)
     assert result.outcome is Outcome.TIMEOUT
     assert printed.lines == [b"true"]
     await runtime.stop()
 
 
+@only(*PROCESSES)
 @pytest.mark.parametrize("ending", ["timeout", "cancel", "stop"])
 async def test_a_hook_that_is_ended_takes_its_deaf_grandchildren_along(make, ending):
-    runtime = make(timeout=1.0 if ending == "timeout" else 20.0)
+    runtime = make(timeout=PATIENCE if ending == "timeout" else 20.0)
     printed = Printed()
     event = told(["deaf", None], ["spawn", 2], ["hang", None])
     call = asyncio.create_task(runtime.call(event, printed))
@@ -262,6 +228,7 @@ async def test_a_hook_that_is_ended_takes_its_deaf_grandchildren_along(make, end
     await runtime.stop()
 
 
+@only(*PROCESSES)
 async def test_cancelling_kills_the_hook_and_frees_its_place(make):
     runtime, printed = make(concurrency=1), Printed()
     call = asyncio.create_task(runtime.call(told(["spawn", 1], ["hang", None]), printed))
@@ -312,7 +279,7 @@ async def test_a_full_queue_refuses_all_events_but_close(make, gate):
 
 
 async def test_an_event_waits_no_longer_than_the_timeout_but_close_does(make, gate):
-    slow = make(concurrency=1, timeout=1.0)
+    slow = make(concurrency=1, timeout=PATIENCE)
     first = asyncio.create_task(slow.call(told(["deaf", None], ["hang", None]), nobody))
     await asyncio.sleep(0)
     close = asyncio.create_task(slow.call(told(name="close"), nobody))
@@ -378,6 +345,7 @@ async def test_stopping_twice_or_before_any_call_is_harmless(make):
     assert (runtime.busy, runtime.queued) == (0, 0)
 
 
+@only(*PROCESSES)
 async def test_stderr_is_logged_with_the_hook_that_wrote_it(make):
     logged = []
     runtime = make(logged=lambda event, line: logged.append((event, line)))
