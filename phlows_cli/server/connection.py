@@ -213,7 +213,8 @@ class Connection(asyncio.Protocol):
         self._is_waiting = False
         if self._is_lost:
             return
-        self._transport.resume_reading()  # before the answer, whose write may pause it
+        if not self._is_stalled:
+            self._transport.resume_reading()  # first: to write may pause it again
         if not request.keep_alive:
             self._end(content)
             return
