@@ -158,19 +158,20 @@ function phlows_hook(string $command): ?string
     return in_array($name, PHLOWS_HOOKS, true) ? $name : null;
 }
 
-/** Refuses what is no call: hooks that lack arguments, functions that are not the app's. */
-function phlows_check(string $target, array $args): void
+/** Why this is no call: a hook lacks arguments, a function is not the app's; '' when it is one. */
+function phlows_refusal(string $target, array $args): string
 {
     $hook = phlows_hook($target);
     if ($hook === null && !phlows_is_callable($target)) {
-        throw new BadFunctionCallException("no function or public static method of this app is called '$target'");
+        return "no function or public static method of this app is called '$target'";
     }
     if ($hook !== null && count($args) < 3) {
-        throw new BadFunctionCallException("$target needs a host, a token and a socket id");
+        return "$target needs a host, a token and a socket id";
     }
     if ($hook === 'receive' && !is_array(phlows_message($args))) {
-        throw new BadFunctionCallException("$target needs a message: a JSON object or array");
+        return "$target needs a message: a JSON object or array";
     }
+    return '';
 }
 
 /** A function or public static method of the app; PHP's own and those of this file are not. */
@@ -230,10 +231,8 @@ function phlows_spread(array $values): array
 
 function phlows_once(string $command, array $args): void
 {
-    try {
-        phlows_check($command, $args);
-    } catch (BadFunctionCallException $error) {
-        fwrite(STDERR, $error->getMessage() . "\n" . phlows_usage());
+    if (($refusal = phlows_refusal($command, $args)) !== '') {
+        fwrite(STDERR, "$refusal\n" . phlows_usage());
         exit(2);
     }
     phlows_state::$last = headers_sent() || ob_get_level() > 0 ? '' : "\n";
@@ -309,7 +308,10 @@ function phlows_job(array $job): void
     ob_start('phlows_printed', 1);
     try {
         [$target, $args] = [(string) ($job['target'] ?? ''), (array) ($job['args'] ?? [])];
-        phlows_check($target, $args);
+        if (($refusal = phlows_refusal($target, $args)) !== '') {
+            phlows_finish(['t' => 'error', 'message' => $refusal]);
+            return;
+        }
         $result = json_encode(phlows_call($target, $args), PHLOWS_JSON | JSON_THROW_ON_ERROR);
         phlows_end_buffers();
         phlows_finish(['t' => 'done'], $result);

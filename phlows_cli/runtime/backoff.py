@@ -35,6 +35,12 @@ class Backoff:
         self._over = asyncio.Event()
         self._over.set()
         self.reason = ""
+        self._words = ""
+
+    @property
+    def details(self) -> str:
+        """The reason with what the app said, for who may read its log."""
+        return f"{self.reason}: {self._words}" if self._words else self.reason
 
     @property
     def is_on(self) -> bool:
@@ -49,13 +55,13 @@ class Backoff:
             words: what the app said, for the log.
         """
         is_new = reason != self.reason
-        self.reason = reason
+        self.reason, self._words = reason, words[:LOGGED_WORDS]
         if self.is_on:
             return
         self._failures += 1
         pause = min(FIRST_PAUSE * 2 ** min(self._failures - 1, 16), LONGEST_PAUSE)
         if is_new:
-            said = {"text": words[:LOGGED_WORDS]} if words else {}
+            said = {"text": self._words} if words else {}
             log.error("app does not boot", extra={"host": self._host, "reason": reason, **said})
         self._over.clear()
         self._timer = asyncio.get_running_loop().call_later(pause, self._end)

@@ -136,7 +136,8 @@ class OneShot:
             last(line)
         self._stderr.write(hook, errors.finish())
         result = self._result(hook, process, in_time, output)
-        return replace(result, result=last.result) if isinstance(hook, Task) else result
+        has_result = isinstance(hook, Task) and result.is_accepted and not output.is_truncated
+        return replace(result, result=last.result) if has_result else result
 
     def _command_line(self, hook: Event) -> list[str | bytes]:
         called = hook.command(self._host.hook_class)

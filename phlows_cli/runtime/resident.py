@@ -126,7 +126,7 @@ class Resident:
         while len(self._idle) + self._booting < wanted:
             self._boot()
         await self._tasks.settle(self._host.timeout + 3 * self._grace)
-        return self.problem
+        return self._backoff.details
 
     async def retire(self) -> None:
         """Wait until the hooks that were asked for are done, then stop."""

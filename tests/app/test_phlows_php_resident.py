@@ -128,7 +128,7 @@ def test_a_warning_is_no_output(worker):
 
 @pytest.mark.parametrize(("with_", "printed"), [(0, "so far"), (3, "so far"), ("bye", "so farbye")])
 def test_exit_is_done_without_a_result_and_the_end(worker, with_, printed):
-    assert worker.receive("end", **{"with": with_}) == ([printed], NOTHING)
+    assert worker.receive("end", **{"with": with_}) == ([printed], {**NOTHING, "last": True})
     assert worker.end() == (with_ if isinstance(with_, int) else 0)
 
 
@@ -141,7 +141,7 @@ def test_exit_is_done_without_a_result_and_the_end(worker, with_, printed):
     ],
 )
 def test_a_fatal_error_is_an_error_and_the_end(worker, do, lines, message):
-    assert worker.receive(do) == (lines, {"t": "error", "message": message})
+    assert worker.receive(do) == (lines, {"t": "error", "last": True, "message": message})
     assert worker.end() == 255
     assert "Fatal error: " in worker.stderr
 
@@ -183,21 +183,22 @@ def test_a_value_that_is_not_json_is_an_error(worker):
 
 
 @pytest.mark.parametrize(
-    ("target", "args"),
+    ("target", "args", "refusal"),
     [
-        ("system", ["echo pwned"]),
-        ("DateTime::getLastErrors", []),
-        ("dates::getLastErrors", []),
-        ("tasks::hidden", []),
-        ("wsCast", []),
-        ("ws::auth", []),
-        ("ws::receive", [*CONTEXT, "7"]),
-        ("", []),
+        ("system", ["echo pwned"], "of this app is called 'system'"),
+        ("DateTime::getLastErrors", [], "of this app is called"),
+        ("dates::getLastErrors", [], "of this app is called"),
+        ("tasks::hidden", [], "of this app is called 'tasks::hidden'"),
+        ("wsCast", [], "of this app is called 'wsCast'"),
+        ("ws::auth", [], "ws::auth needs a host, a token and a socket id"),
+        ("ws::receive", [*CONTEXT, "7"], "ws::receive needs a message"),
+        ("", [], "of this app is called ''"),
     ],
 )
-def test_what_cannot_be_called_is_an_error(worker, target, args):
+def test_what_cannot_be_called_is_an_error(worker, target, args, refusal):
     lines, frame = worker.ask(target, *args)
-    assert (lines, frame) == ([], {"t": "error", "message": "BadFunctionCallException"})
+    assert (lines, frame["t"]) == ([], "error")
+    assert refusal in frame["message"]
 
 
 def test_the_end_of_stdin_ends_it_cleanly(worker):

@@ -64,7 +64,8 @@ def call(
         ctx.exit(EXIT_CODES[run_often(found, task, config, repeat, as_json)])
     rehearsal = Rehearsal(found, task, config.interpreters, is_live=not as_json)
     result = run_once(rehearsal, config)
-    shown = f"result   {visible(result.result.decode())}\n" if result.result else ""
+    mark = "result" if result.is_accepted else "error"
+    shown = f"{mark:<8} {visible(result.result.decode())}\n" if result.result else ""
     emit(rehearsal.report(result), as_json, lambda: shown + verdict(result))
     ctx.exit(EXIT_CODES[result.outcome])
 

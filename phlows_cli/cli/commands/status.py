@@ -35,7 +35,13 @@ def status(url: str | None, config_path: str | None, as_json: bool) -> None:
 
 def render(health: dict[str, Any], url: str) -> str:
     """Write /health for people; what an older broker leaves out is left out."""
-    parts = (_summary(health, url), _hosts(health), _apps(health), _dropped(health))
+    parts = (
+        _summary(health, url),
+        _hosts(health),
+        _apps(health),
+        _problems(health),
+        _dropped(health),
+    )
     return "\n\n".join(part for part in parts if part)
 
 
@@ -45,7 +51,8 @@ def _summary(health: dict[str, Any], url: str) -> str:
     counts = [plural(sockets, "authenticated socket")]
     if "connections" in health:
         counts.append(f"{plural(health['connections'], 'socket')} in all")
-    counts.append(f"{health.get('workers', 0)} of {health.get('cap', 0)} hooks running")
+    busy = sum(pool.get("busy", 0) for pool in health.get("pools", {}).values())
+    counts.append(f"{busy} of {health.get('cap', 0)} hooks running")
     return visible(first) + "\n" + ", ".join(counts)
 
 
@@ -65,6 +72,11 @@ def _apps(health: dict[str, Any]) -> str:
         for app, pool in sorted(health.get("pools", {}).items())
     ]
     return table(("APP", "WORKERS", "BUSY", "QUEUED"), rows) if rows else ""
+
+
+def _problems(health: dict[str, Any]) -> str:
+    rows = [(visible(host), visible(why)) for host, why in health.get("problems", {}).items()]
+    return table(("DOES NOT BOOT", "WHY"), rows) if rows else ""
 
 
 def _dropped(health: dict[str, Any]) -> str:
