@@ -2,7 +2,8 @@
 
 [["print", "text"], ["exit", 3], ...]; text is printed and flushed at once. As
 `phlo_serve` it is a bare resident worker: what a hook prints becomes frames,
-and a last line that is JSON is the hook's result.
+and a last line that is JSON is the hook's result. The steps of a task are its
+first parameter; those in the environment variable BOOT are done before `ready`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
 
 
 class Out:
@@ -30,13 +32,30 @@ def act(steps):
 def say(line):
     Out.last = line or Out.last
     if Out.job:
-        line = json.dumps({"id": Out.job, "t": "line", "data": line}, separators=(",", ":"))
+        line = framed("line", data=line)
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
 
+def framed(kind, **fields):
+    return json.dumps({"id": Out.job, "t": kind, **fields}, separators=(",", ":"))
+
+
 def step_print(text):
     say(text)
+
+
+def step_size(text):
+    say(str(len(text)))
+
+
+def step_long(size):
+    say("x" * size)
+
+
+def step_text(size):
+    """A line that is JSON and very long."""
+    say(json.dumps("x" * size))
 
 
 def step_write(text):
@@ -60,6 +79,22 @@ def step_wait(path):
 
 def step_exit(code):
     sys.exit(code)
+
+
+def step_need(path):
+    """Go on only if there is such a file."""
+    if not Path(path).exists():
+        sys.exit(4)
+
+
+def step_exit_later(path):
+    """End the process, whatever it does, when a gate lets it pass."""
+
+    def leave():
+        step_wait(path)
+        os._exit(0)
+
+    Thread(target=leave, daemon=True).start()
 
 
 def step_kill(number):
@@ -87,7 +122,10 @@ def step_hang(_):
 
 
 def run(arguments):
-    act(json.loads(arguments[4] if len(arguments) > 4 else arguments[2]))
+    if arguments[0].startswith("ws::"):
+        act(json.loads(arguments[4] if len(arguments) > 4 else arguments[2]))
+    else:
+        act(json.loads(arguments[1]))
 
 
 def result():
@@ -108,9 +146,9 @@ def serve():
         Out.job, Out.last = job["id"], ""
         sys.argv[1:] = [job["target"], *job["args"]]
         run(sys.argv[1:])
-        end = {"id": Out.job, "t": "done", "result": result()}
+        end = framed("done", result=result())
         Out.job = ""
-        say(json.dumps(end))
+        say(end)
 
 
 if __name__ == "__main__":

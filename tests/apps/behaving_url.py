@@ -23,6 +23,12 @@ class Left(Exception):  # noqa: N818 - not an error: a step that ends the hook
         self.code = code
 
 
+def steps_of(event):
+    if "target" in event:
+        return json.loads(event["args"][0])
+    return json.loads(event["token"]) if event["data"] is None else event["data"]
+
+
 class Handler(BaseHTTPRequestHandler):
     """One connection; each request is one event."""
 
@@ -34,8 +40,7 @@ class Handler(BaseHTTPRequestHandler):
         self.event = event
         self.has_begun = False
         try:
-            steps = event["data"] if event.get("data") is not None else json.loads(event["token"])
-            for name, value in steps:
+            for name, value in steps_of(event):
                 getattr(self, f"step_{name}")(value)
         except Left as left:
             self.leave(left.code)
@@ -81,10 +86,22 @@ class Handler(BaseHTTPRequestHandler):
 
     def step_echo(self, _):
         event = self.event
+        if "target" in event:
+            self.step_print(json.dumps([event["target"], *event["args"]]))
+            return
         arguments = [event["host"], event["token"], event["socket"]]
         if event["data"] is not None:
             arguments.append(json.dumps(event["data"]))
         self.step_print(json.dumps([f"ws::{event['hook']}", *arguments]))
+
+    def step_size(self, text):
+        self.step_print(str(len(text)))
+
+    def step_long(self, size):
+        self.step_print("x" * size)
+
+    def step_text(self, size):
+        self.step_print(json.dumps("x" * size))
 
     def step_fill(self, size):
         for _ in range(size // 1024):
