@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from phlows_cli import system
-from phlows_cli.system import FileWatch, Ticker
+from phlows_cli.system import FileWatch, FolderWatch, Ticker
 from tests.fakes import FakeClock
 
 
@@ -205,3 +205,114 @@ def test_a_file_that_is_as_it_was_again_has_not_changed(file):
 
 def test_a_broker_without_a_file_watches_nothing():
     assert not any(looks(FileWatch(None)))
+
+
+# The watched folder of an app
+
+
+@pytest.fixture
+def app(tmp_path):
+    folder = tmp_path / "www"
+    for name in ("lib", ".git", "vendor", "node_modules", "lib/__pycache__"):
+        (folder / name).mkdir(parents=True)
+    path = folder / "app.php"
+    path.write_text("<?php 1;")
+    (folder / "lib" / "chat.php").write_text("<?php 2;")
+    return path
+
+
+def test_an_app_that_nobody_touches_has_not_changed(app):
+    assert not any(looks(FolderWatch(app)))
+
+
+@pytest.mark.parametrize("name", ["app.php", "lib/chat.php"])
+def test_a_changed_file_of_an_app_counts_once(app, name):
+    watch = FolderWatch(app)
+    (app.parent / name).write_text("<?php 3; // longer")
+    assert looks(watch) == [False, True, False]
+
+
+@pytest.mark.parametrize("name", ["new.php", "lib/new.phlo", "lib/deep/new.inc", "new.py"])
+def test_a_new_file_counts(app, name):
+    watch = FolderWatch(app)
+    path = app.parent / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("")
+    assert looks(watch) == [False, True, False]
+
+
+def test_a_file_that_was_removed_or_renamed_counts(app):
+    watch = FolderWatch(app)
+    chat = app.parent / "lib" / "chat.php"
+    chat = chat.rename(chat.with_name("talk.php"))
+    assert looks(watch) == [False, True, False]
+    chat.unlink()
+    assert looks(watch) == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "data.sqlite",
+        "chat.log",
+        "page.html",
+        ".git/hook.php",
+        ".#app.php",
+        "vendor/package.php",
+        "node_modules/package.py",
+        "lib/__pycache__/chat.py",
+        "../other.php",
+    ],
+)
+def test_what_is_no_code_of_the_app_does_not_count(app, name):
+    watch = FolderWatch(app)
+    (app.parent / name).write_text("1")
+    assert not any(looks(watch))
+    app.write_text("<?php 3; // longer")
+    assert any(looks(watch)), "it does look"
+
+
+def test_an_app_with_a_suffix_of_its_own_has_others_beside_it(app):
+    watch = FolderWatch(app.with_suffix(".sh"))
+    app.with_name("other.sh").write_text("exit")
+    assert looks(watch) == [False, True, False]
+
+
+def test_a_deployment_that_still_writes_does_not_count_yet(app):
+    watch = FolderWatch(app)
+    for number in range(3):
+        (app.parent / f"new{number}.php").write_text("<?php")
+        assert not watch.has_changed(), number
+    assert looks(watch) == [True, False, False]
+
+
+def test_an_app_in_a_folder_that_a_link_names_is_changed_by_another_link(tmp_path):
+    for release in ("one", "two"):
+        (tmp_path / release).mkdir()
+        (tmp_path / release / "app.py").write_text("1")
+    link = tmp_path / "current"
+    link.symlink_to("one")
+    watch = FolderWatch(link / "app.py")
+    (tmp_path / "next").symlink_to("two")
+    (tmp_path / "next").rename(link)
+    assert looks(watch) == [False, True, False]
+
+
+def test_an_app_that_is_gone_for_a_while_is_looked_for(app):
+    watch = FolderWatch(app)
+    kept = app.with_name("kept.txt")
+    app.rename(kept)
+    looks(watch)
+    kept.rename(app)
+    assert looks(watch) == [False, True, False]
+
+
+def test_no_more_files_are_looked_at_than_can_be_in_a_moment(app, monkeypatch):
+    monkeypatch.setattr(system, "FILES_WATCHED", 3)
+    for number in range(9):
+        (app.parent / "lib" / f"{number}.php").write_text("")
+    watch = FolderWatch(app)
+    (app.parent / "lib" / "8.php").write_text("changed")
+    assert not any(looks(watch)), "one of those left out"
+    app.write_text("<?php 3; // longer")
+    assert looks(watch) == [False, True, False]
