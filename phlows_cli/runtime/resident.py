@@ -22,6 +22,7 @@ from phlows_cli.runtime.backoff import Backoff
 from phlows_cli.runtime.command import (
     command_for,
     environment_for,
+    setting_of,
     unreadable_app,
     why_not_started,
 )
@@ -274,11 +275,16 @@ class Resident:
         self._workers.add(worker)
         await asyncio.wait((worker.booted,), timeout=self._host.timeout)
         if not worker.booted.done():
+            worker.booted.set_result(self._too_slow())
             await self._end(worker, gently=False, leaves_children=False)
         failure = worker.booted.result()
         if failure and not self._admission.is_stopped:
             self._backoff.failed(failure, worker.last_words)
         return None if failure else worker
+
+    def _too_slow(self) -> str:
+        limit = setting_of(self._host, "timeout")
+        return f"it was not ready within {self._host.timeout:g} s ({limit})"
 
     def _start(self) -> Worker:
         reason = unreadable_app(self._host) if self._how.command[0] != self._host.app else ""
