@@ -45,6 +45,10 @@ def step_print(text):
     say(text)
 
 
+def step_skip(_):
+    """Do nothing."""
+
+
 def step_size(text):
     say(str(len(text)))
 

@@ -94,6 +94,9 @@ class Handler(BaseHTTPRequestHandler):
             arguments.append(json.dumps(event["data"]))
         self.step_print(json.dumps([f"ws::{event['hook']}", *arguments]))
 
+    def step_skip(self, _):
+        """Do nothing."""
+
     def step_size(self, text):
         self.step_print(str(len(text)))
 
