@@ -442,7 +442,7 @@ def test_every_number_has_a_bound_a_default_inside_it_and_a_reason():
         if is_number:
             assert setting.low <= setting.default <= setting.high
             numbers += 1
-    assert numbers == 21
+    assert numbers >= 21
 
 
 @pytest.mark.parametrize(
