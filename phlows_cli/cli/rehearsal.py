@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from phlows_cli.config import Config, Interpreters
     from phlows_cli.model import Event, HookResult, Host, Outcome
     from phlows_cli.runtime.runtime import Runtime
+
+
+# What becomes of a call is shown: the broker's log would say it twice.
+logging.getLogger("phlows").addHandler(logging.NullHandler())
 
 
 def message_text(content: bytes, limit: int) -> str:

@@ -90,6 +90,11 @@ def _json(text: str) -> object:
     from json import loads
 
     try:
-        return loads(text)
+        return loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError):
         raise UsageError(f"{text!r} after := is not JSON") from None
+
+
+def _no_number(name: str) -> None:
+    """Refuse NaN and Infinity, which Python reads and no app would."""
+    raise ValueError(name)
