@@ -60,7 +60,7 @@ class Limits:
     """What the broker holds and runs at most.
 
     `max_connections` 0 is derived from the descriptor limit at start;
-    `concurrency` is never 0 here.
+    `concurrency` is never 0 here. Rates are a second; 0 is no limit.
     """
 
     max_connections: int
@@ -69,6 +69,8 @@ class Limits:
     send_total: int
     pending_events: int
     message_rate: float
+    handshake_rate: float
+    per_address: float
     handshake_timeout: float
     auth_timeout: float
     concurrency: int

@@ -97,6 +97,7 @@ class Host:
     `app` is an absolute path ("" for a push-only host, whose `hooks` is empty).
     `timeout` and `idle_timeout` are seconds; `concurrency` counts processes,
     never 0 here. `tick` is what the app is asked to run each minute, "" nothing.
+    `max_connections` counts sockets; 0 is no limit of its own.
     """
 
     name: str
@@ -115,6 +116,7 @@ class Host:
     idle_timeout: float = 60.0
     watch_app: bool = False
     tick: str = ""
+    max_connections: int = 0
 
     @property
     def is_url(self) -> bool:
@@ -133,13 +135,18 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """One event as the app will see it; `data` is receive's message text."""
+    """One event as the app will see it.
+
+    `data` is receive's message text; `env` is told besides the arguments:
+    variables of a one-shot process.
+    """
 
     name: str
     host: str
     token: str
     socket: str
     data: str | None = None
+    env: tuple[tuple[str, str], ...] = ()
 
     def args(self) -> list[str]:
         """The arguments after the command, in the app's order."""
@@ -170,6 +177,7 @@ class Task:
     token: ClassVar[str] = ""
     socket: ClassVar[str] = ""
     data: ClassVar[None] = None
+    env: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def args(self) -> list[str]:
         """The arguments on a command line: text as it is, the rest as JSON."""

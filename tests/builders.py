@@ -28,6 +28,8 @@ def make_limits(**changes):
         "send_total": 268_435_456,
         "pending_events": 64,
         "message_rate": 0.0,
+        "handshake_rate": 0.0,
+        "per_address": 0.0,
         "handshake_timeout": 10.0,
         "auth_timeout": 10.0,
         "concurrency": 8,

@@ -139,6 +139,8 @@ def test_without_a_file_every_setting_has_its_default():
         send_total=268435456,
         pending_events=64,
         message_rate=0.0,
+        handshake_rate=0.0,
+        per_address=0.0,
         handshake_timeout=10.0,
         auth_timeout=10.0,
         concurrency=4 * CORES,
@@ -214,6 +216,8 @@ def test_every_setting_can_be_set(folder):
             send_total = 3000
             pending_events = 4
             message_rate = 0.5
+            handshake_rate = 2.5
+            per_address = 1.5
             handshake_timeout = 1
             auth_timeout = 2
             concurrency = 3
@@ -237,6 +241,7 @@ def test_every_setting_can_be_set(folder):
             origins = ["HTTPS://Other.example:8443", "capacitor://localhost", "http://[::1]:80"]
             timeout = 1.5
             concurrency = 2
+            max_connections = 7
             env = {{ APP_ENV = "production", EMPTY = "" }}
             """
         )
@@ -261,7 +266,7 @@ def test_every_setting_can_be_set(folder):
         key_file=Path("/run/key"),
         body_limit=2048,
     )
-    assert loaded.limits == Limits(10, 1000, 2000, 3000, 4, 0.5, 1.0, 2.0, 3, 5, 6000)
+    assert loaded.limits == Limits(10, 1000, 2000, 3000, 4, 0.5, 2.5, 1.5, 1.0, 2.0, 3, 5, 6000)
     assert loaded.interpreters == Interpreters(str(folder / "bin" / "php"), str(python))
     assert loaded.hosts == {
         "app.example.com": Host(
@@ -281,11 +286,12 @@ def test_every_setting_can_be_set(folder):
             idle_timeout=0.5,
             watch_app=True,
             tick="tasks::run",
+            max_connections=7,
         )
     }
 
 
-@pytest.mark.parametrize("name", ["message_rate", "auth_timeout"])
+@pytest.mark.parametrize("name", ["message_rate", "handshake_rate", "per_address", "auth_timeout"])
 def test_a_whole_number_will_do_for_a_time_or_a_rate(name):
     value = getattr(load_config(write(f"[limits]\n{name} = 7")).limits, name)
     assert (value, type(value)) == (7.0, float)

@@ -403,7 +403,7 @@ async def test_while_the_broker_drains_a_reload_is_refused(scene):
     assert (await caller.ask(upgrade())).status == 503
     scene.gate.let_one_pass()
     assert await client.text() == b'{"from":"one"}'
-    assert await client.close_code() == (1012, "the broker is restarting")
+    assert await client.close_code() == (1012, "restarting, come back in 1 s")
     assert await scene.stop() == 0
     assert scene.hooks()[-1] == "one ws::close"
 

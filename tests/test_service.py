@@ -61,7 +61,7 @@ async def test_it_serves_until_sigterm_and_leaves_nothing(
     assert (await caster.ask(post(b'{"host":"app.test"}'))).json["sent"] == 1
     assert await client.text() == b"{}"
     os.kill(os.getpid(), signal.SIGTERM)
-    assert await client.close_code() == (1012, "the broker is restarting")
+    assert await client.close_code() == (1012, "restarting, come back in 1 s")
     client.send(close_frame(1012))
     assert await client.rest() == b""
     client.leave()

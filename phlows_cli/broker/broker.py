@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from phlows_cli.broker.deadlines import Deadlines
 from phlows_cli.broker.drops import Drops
+from phlows_cli.broker.entrance import Entrance
 from phlows_cli.broker.events import Events
 from phlows_cli.broker.hooks import Application
 from phlows_cli.broker.hub import Hub
@@ -33,7 +34,6 @@ log = logging.getLogger("phlows.broker")
 RuntimeFor: TypeAlias = "Callable[[Application], Runtime | None]"
 """Makes the runtime that will work for an application; None for push-only hosts."""
 
-RETRY_AFTER: Final = (("Retry-After", "5"),)
 CLOSE_SLICE: Final = 100
 """Sockets closed at a time when all are closed..."""
 
@@ -82,6 +82,7 @@ class Broker:
         self._runtimes: set[Runtime] = set()
         self._farewells = Tasks()
         self._auth_deadlines: Deadlines[Session] = Deadlines(limits.auth_timeout)
+        self._entrance = Entrance(limits, clock, self.drops)
 
     # Hosts
 
@@ -124,7 +125,7 @@ class Broker:
         if app.is_removed:
             raise RequestError(f"host {app.host.name!r} is not served any more", 421)
         if self.is_draining:
-            raise RequestError("the broker is stopping", 503, RETRY_AFTER)
+            raise self.refusal("the broker is stopping")
 
     def _application(self, host: Host, runtime_for: RuntimeFor) -> Application:
         app = Application(host, None, self.drops, self.events, self._observe)
@@ -191,13 +192,14 @@ class Broker:
             RequestError: 503, the broker is stopping; 400, the host has no app.
         """
         if self.is_draining:
-            raise RequestError("the broker is stopping", 503, RETRY_AFTER)
+            raise self.refusal("the broker is stopping")
         return await app.run(task, on_line)
 
     def apply_limits(self, limits: Limits) -> None:
         """Hold to other limits: what is counted or timed from now on."""
         self.limits = limits
         self._auth_deadlines.seconds = limits.auth_timeout
+        self._entrance.apply(limits)
 
     # Connections
 
@@ -212,30 +214,29 @@ class Broker:
         except KeyError:
             raise RequestError(f"host {host_name[:255]!r} is not served here", 421) from None
 
-    def admit(self, app: Application) -> None:
+    def refusal(self, message: str) -> RequestError:
+        """A 503 that says when to come back."""
+        return self._entrance.refusal(message)
+
+    def admit(self, app: Application, address: str = "") -> None:
         """Let one more socket in, before anything is started for it.
 
         Raises:
             RequestError: 503, the broker is stopping, or at one of its limits.
         """
         if self.is_draining:
-            raise RequestError("the broker is stopping", 503, RETRY_AFTER)
-        if self.connected + self._arriving >= self.limits.max_connections:
-            self.drops.count("upgrade over limits.max_connections")
-            limit = f"{self.limits.max_connections} sockets (limits.max_connections)"
-            raise RequestError(f"the broker is at its limit of {limit}", 503, RETRY_AFTER)
-        if app.is_full:
-            self.drops.count("upgrade over limits.queue")
-            limit = f"{self.limits.queue} waiting events (limits.queue)"
-            raise RequestError(f"{app.host.name!r} is at its limit of {limit}", 503, RETRY_AFTER)
+            raise self.refusal("the broker is stopping")
+        self._entrance.check(app, address, self.connected + self._arriving)
 
     async def authenticate(self, app: Application, token: str, socket: str) -> HookResult:
         """Ask the app before the upgrade is answered (`auth = "upgrade"`)."""
         self._arriving += 1
+        app.connected += 1
         try:
             return await app.call(Hook("auth", app.host.name, token, socket))
         finally:
             self._arriving -= 1
+            app.connected -= 1
 
     def open(self, app: Application, socket: str, claim: str, peer: Peer) -> Session:
         """A socket was accepted; the caller starts the session after the 101.
@@ -247,6 +248,7 @@ class Broker:
         self.connected += 1
         self.counts.connects += 1
         app.sessions += 1
+        app.connected += 1
         self.hub.accept(app.host.name, session)
         if self.events.is_watched:
             fields = {"socket": socket, "address": peer.address, "agent": peer.agent}
@@ -285,6 +287,7 @@ class Broker:
     def on_left(self, session: Session, code: int, reason: str) -> None:
         """The socket is gone: out of the hub before its close hook runs."""
         self.connected -= 1
+        session.app.connected -= 1
         self._auth_deadlines.discard(session)
         self.hub.remove(session.app.host.name, session)
         if self.events.is_watched:
@@ -399,8 +402,10 @@ class Broker:
         return len(self.tasks)
 
     async def _close_all(self) -> None:
-        for number, session in enumerate(self._sessions(), 1):
-            session.end(CloseCode.DRAIN, "the broker is restarting")
+        sessions = self._sessions()
+        for number, session in enumerate(sessions, 1):
+            wait = self._entrance.comeback.after_restart(len(sessions))
+            session.end(CloseCode.DRAIN, f"restarting, come back in {wait} s")
             if number % CLOSE_SLICE == 0:
                 await asyncio.sleep(CLOSE_PAUSE)
 

@@ -22,3 +22,7 @@ class TokenBucket:
             return False
         self._level -= number
         return True
+
+    def put_back(self) -> None:
+        """Return one that was taken in vain."""
+        self._level = min(self._level + 1, self._burst)

@@ -45,8 +45,9 @@ class Application:
 
     A session keeps the application it was accepted with, so that a host that
     is removed still gets its close hooks. `runtime` is None on a push-only
-    host; `sessions` counts those that still owe or run a hook; `renewal` is
-    held while its workers are replaced.
+    host; `sessions` counts those that still owe or run a hook, `connected` its
+    sockets, those that are asked about before their upgrade included; `renewal`
+    is held while its workers are replaced.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Application:
         self.host = host
         self.runtime = runtime
         self.sessions = 0
+        self.connected = 0
         self.is_removed = False
         self.renewal = asyncio.Lock()
         self._drops = drops

@@ -16,6 +16,7 @@ from phlows_cli.wire.request import RequestReader
 from phlows_cli.wire.response import error_response
 
 if TYPE_CHECKING:
+    from phlows_cli.broker.broker import Broker
     from phlows_cli.model import HookResult
     from phlows_cli.server.access import Caller
     from phlows_cli.server.answers import Answer, Stream
@@ -27,8 +28,6 @@ EARLY_BYTES: Final = 16_384
 
 GATHERED_BYTES: Final = 65_536
 """Bytes of answers that go out in one write: then it shows whether they are read."""
-
-RETRY_AFTER: Final = (("Retry-After", "5"),)
 
 
 class Connection(asyncio.Protocol):
@@ -275,7 +274,7 @@ class Connection(asyncio.Protocol):
             return
         try:
             broker.check_served(admission.app)
-            _check_auth(result)
+            _check_auth(broker, result)
         except RequestError as error:
             self._end(error_response(error.status, str(error), error.headers))
         else:
@@ -311,15 +310,14 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
 
-def _check_auth(result: HookResult) -> None:
+def _check_auth(broker: Broker, result: HookResult) -> None:
     """Whether the app said yes to an upgrade.
 
     Raises:
         RequestError: 401 when it did not, 503 when it could not be asked in time.
     """
     if result.outcome in (Outcome.OVERLOADED, Outcome.TIMEOUT):
-        message = "auth could not be asked in time, come back later"
-        raise RequestError(message, 503, RETRY_AFTER)
+        raise broker.refusal("auth could not be asked in time, come back later")
     if not (result.is_accepted and result.started):
         raise RequestError("the app did not accept this token", 401)
 

@@ -56,8 +56,8 @@ def admit(front: Front, request: Request, caller: Caller, *, is_tls: bool) -> Ad
     claim = cookie_token(request, host.token_cookie)
     if host.auth == "upgrade" and not claim:
         raise RequestError(f"no cookie {host.token_cookie!r}: log in first", 401)
-    front.broker.admit(app)
     address = front.access.client_address(request, caller)
+    front.broker.admit(app, address)
     return Admission(
         app, response, claim, address, request.headers.get("user-agent", "")[:AGENT_LENGTH]
     )
