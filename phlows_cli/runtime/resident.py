@@ -174,9 +174,10 @@ class Resident:
             ended = await job.ended
         finally:
             timer.cancel()
-            if not job.is_over:
+            if job.is_over:  # also for a caller who left in that very turn
+                self._free(worker)
+            else:
                 await self._end(worker, gently=False, leaves_children=False)
-        self._free(worker)
         return replace(
             self._result(job.event, ended), dropped=job.dropped, output_limit=self._how.output
         )
@@ -242,7 +243,8 @@ class Resident:
             self._boot()
 
     def _is_at_work(self) -> bool:
-        return any(worker.state is State.BUSY for worker in self._workers)
+        # idle while someone waits: its job has just ended, and it is yet to be freed
+        return any(worker.state in (State.BUSY, State.IDLE) for worker in self._workers)
 
     def _fail_takers(self, reason: str) -> None:
         while self._takers:

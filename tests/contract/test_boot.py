@@ -11,13 +11,10 @@ import pytest
 
 from phlows_cli.model import Outcome
 from phlows_cli.runtime import backoff
-from tests.contract.kinds import PATIENCE, WORKERS, nobody, only, told
+from tests.contract.kinds import PATIENCE, WORKERS, nobody, only, resident, told
 from tests.runtime.apps import Printed, running_in_group
 
-pytestmark = [
-    pytest.mark.usefixtures("loop_factory"),
-    only(*WORKERS),
-]
+pytestmark = pytest.mark.usefixtures("loop_factory")
 
 
 def booting(*steps):
@@ -27,7 +24,7 @@ def booting(*steps):
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch):
-    monkeypatch.setattr(backoff, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(backoff, "FIRST_PAUSE", 0.05)
 
 
 @pytest.fixture
@@ -41,6 +38,7 @@ def said(caplog):
     return said
 
 
+@only(*WORKERS)
 @pytest.mark.parametrize(
     ("step", "reason"),
     [
@@ -63,6 +61,7 @@ async def test_events_of_an_app_that_crashes_at_boot_fail_with_its_reason(make, 
     assert runtime.workers() == []
 
 
+@only(*WORKERS)
 async def test_a_boot_that_takes_longer_than_the_timeout_is_ended(make):
     runtime = make(env=booting(["deaf", None], ["hang", None]), timeout=PATIENCE)
     result = await runtime.call(told(), nobody)
@@ -73,6 +72,7 @@ async def test_a_boot_that_takes_longer_than_the_timeout_is_ended(make):
     assert runtime.workers() == []
 
 
+@only(resident)
 async def test_one_line_is_logged_when_boots_fail_and_one_when_they_work_again(
     make, said, tmp_path
 ):
@@ -91,6 +91,7 @@ async def test_one_line_is_logged_when_boots_fail_and_one_when_they_work_again(
     await runtime.stop()
 
 
+@only(resident)
 async def test_a_close_hook_waits_for_an_app_that_is_being_deployed(make, tmp_path):
     flag = tmp_path / "there"
     runtime, printed = make(env=booting(["need", str(flag)])), Printed()
@@ -105,6 +106,7 @@ async def test_a_close_hook_waits_for_an_app_that_is_being_deployed(make, tmp_pa
     await runtime.stop()
 
 
+@only(resident)
 async def test_a_close_hook_gives_up_after_the_timeout(make):
     runtime = make(env=booting(["exit", 3]), timeout=PATIENCE)
     result = await runtime.call(told(name="close"), nobody)
@@ -114,6 +116,7 @@ async def test_a_close_hook_gives_up_after_the_timeout(make):
     await runtime.stop()
 
 
+@only(*WORKERS)
 async def test_stopping_ends_a_boot_and_who_waits_for_it(make):
     printed = Printed()
     runtime = make(
@@ -130,6 +133,7 @@ async def test_stopping_ends_a_boot_and_who_waits_for_it(make):
     assert [running_in_group(group) for group in groups] == [[] for _ in groups]
 
 
+@only(*WORKERS)
 async def test_text_before_ready_is_logged_and_skipped(make):
     logged, printed = [], Printed()
     steps = ["write", "Warning: caf\xe9\n\n"], ["print", "{}"]

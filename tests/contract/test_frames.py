@@ -165,3 +165,24 @@ async def test_a_boot_that_fails_costs_no_event_while_another_worker_is_at_work(
     assert (await second).is_accepted
     assert printed.lines == [b"held", b"second"]
     await runtime.stop()
+
+
+@only(resident)
+async def test_a_caller_who_leaves_as_the_job_ends_leaves_the_worker_to_the_next(make):
+    runtime, last = make(), Printed()
+    frames = '{"id":"a1","t":"line","data":"x"}\n{"id":"a1","t":"done","result":null}\n'
+    loop = asyncio.get_running_loop()
+
+    def leave(_line):
+        loop.call_soon(call.cancel)  # the frame that ends the job is read before that
+
+    call = asyncio.create_task(runtime.call(told(["write", frames], ["hang", None]), leave))
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert [worker.state for worker in runtime.workers()] == ["idle"]
+    following = asyncio.create_task(runtime.call(told(), last))
+    for _ in range(5):  # turns until it has its worker
+        await asyncio.sleep(0)
+    assert [(worker.state, worker.jobs) for worker in runtime.workers()] == [("busy", 2)]
+    await runtime.stop()
+    assert (await following).outcome is Outcome.FAILED
