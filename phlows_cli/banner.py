@@ -40,6 +40,12 @@ def banner(config: Config, addresses: Sequence[str], descriptors: int, sockets: 
     return "\n".join([f"phlows {phlows_cli.__version__}", *lines])
 
 
+def status(config: Config, addresses: Sequence[str]) -> str:
+    """One line for those who ask the supervisor of the service."""
+    count = len(config.hosts)
+    return f"serving {count} host{'' if count == 1 else 's'} at {', '.join(addresses)}"
+
+
 def php_version(php: str) -> str:
     """The interpreter and its version, or what to do about its absence."""
     if not php:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -42,6 +42,21 @@ def changes_between(old: Config, new: Config) -> Changes:
         settings=tuple(name for name in settings if not _is_fixed(name, old, new)),
         needs_restart=tuple(name for name in settings if _is_fixed(name, old, new)),
     )
+
+
+def keep_fixed(running: Config, loaded: Config) -> Config:
+    """A new configuration, but for what only a restart changes."""
+    before = running.server
+    server = replace(
+        loaded.server,
+        listen=before.listen,
+        port=before.port,
+        paths=before.paths,
+        state_dir=before.state_dir,
+    )
+    if bool(before.tls_cert) != bool(server.tls_cert):  # renewed, but neither begun nor ended
+        server = replace(server, tls_cert=before.tls_cert, tls_key=before.tls_key)
+    return replace(loaded, server=server)
 
 
 def _changed_hosts(old: Config, new: Config) -> tuple[str, ...]:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from phlows_cli import logs, system
 from phlows_cli.address import bridge_url
-from phlows_cli.banner import banner, problems
+from phlows_cli.banner import banner, problems, status
 from phlows_cli.broker.broker import Broker
 from phlows_cli.broker.minutes import Minutes
-from phlows_cli.changes import Changes, changes_between
+from phlows_cli.changes import Changes, changes_between, keep_fixed
 from phlows_cli.config import load_config
 from phlows_cli.errors import PhlowsError, RequestError, UnknownHostError
 from phlows_cli.runtime.runtime import RuntimeSettings, command_for, runtime_for
@@ -28,6 +28,7 @@ from phlows_cli.server.key import load_key
 from phlows_cli.server.listener import Listeners
 from phlows_cli.server.metrics import Metrics
 from phlows_cli.server.tls import Certificate
+from phlows_cli.systemd import Supervisor, take_sockets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -90,6 +91,7 @@ class Service:
         routes: Mapping[str, Page] = NO_PAGES,
         reread: Callable[[], Config] | None = None,
     ) -> None:
+        self._supervisor = Supervisor()
         self._reread = reread or (lambda: load_config(config.path) if config.path else config)
         self._descriptors = system.raise_descriptor_limit()
         self._loaded = config
@@ -100,7 +102,7 @@ class Service:
         self._metrics = Metrics(self.broker, lambda: self._ticker.lag)
         self.broker.on_hook = self._metrics.observe
         self._bridge = Bridge(self.broker, self._access, routes, self)
-        tick = _tick_interval(self.config)
+        tick = self._tick_interval(self.config)
         room = self._descriptors - KEPT_DESCRIPTORS + RESERVED
         self._front = Front(self.config, self.broker, self._bridge, self._access, tick, room)
         self._certificate = _certificate(config)
@@ -110,7 +112,7 @@ class Service:
         self._app_watches: dict[tuple[str, str], system.FolderWatch] = {}
         self._is_looking = False
         self._asked_to_stop: asyncio.Queue[str] = asyncio.Queue()
-        self._ticker = system.Ticker(tick, self._front.tick, self._every_second)
+        self._ticker = system.Ticker(tick, self._every_tick, self._every_second)
 
     async def start(self) -> None:
         """Listen, and say so.
@@ -121,7 +123,10 @@ class Service:
         """
         try:
             # Bound first: apps are told the port, which the system may have chosen.
-            self._listeners.bind(self.config.server)
+            if inherited := take_sockets():
+                self._listeners.adopt(inherited)
+            else:
+                self._listeners.bind(self.config.server)
             self._settings = self._runtime_settings(self.config)
             for host in self.config.hosts.values():
                 self.broker.add_host(host, self._make_runtime)
@@ -130,10 +135,12 @@ class Service:
         except PhlowsError:
             await self._listeners.close()
             self._ticker.stop()
+            self._supervisor.close()
             raise
         self._take_signals()
         self._announce()
         system.quiet_garbage_collection()
+        self._supervisor.ready(status(self.config, self._listeners.addresses))
 
     async def wait(self) -> int:
         """Serve until a signal or a drain, and end in order; returns the exit code."""
@@ -141,9 +148,14 @@ class Service:
         timeout = self.config.server.drain_timeout
         facts = {"reason": why, "sockets": self.broker.connected, "drain_timeout": timeout}
         log.info("stopping", extra=facts)
+        self._supervisor.stopping(timeout)
         hurry = asyncio.Event()
         watching = asyncio.ensure_future(self._hurry_on_signal(hurry))
         cut = await self.broker.drain(timeout, hurry)
+        if self._listeners.is_inherited:
+            # No hook is left to cast: what arrives from now on waits for the next broker.
+            await self._listeners.close()
+            await self._front.wait_answered(self.config.server.close_timeout)
         # The front's deadlines end a channel after close_timeout at the latest.
         await self._front.wait_empty()
         watching.cancel()
@@ -155,6 +167,7 @@ class Service:
         self._front.abort_all()
         await self.broker.stop()
         self._ticker.stop()
+        self._supervisor.close()
 
     # What the bridge and signals ask for
 
@@ -206,10 +219,17 @@ class Service:
         """
         if self.broker.is_draining:
             raise RequestError("the broker is stopping", 503)
+        self._supervisor.reloading()
+        try:
+            return self._reload()
+        finally:
+            self._supervisor.ready(status(self.config, self._listeners.addresses))
+
+    def _reload(self) -> Mapping[str, list[str]]:
         self._watch.accept()
         loaded = self._reread()
         changes = changes_between(self._loaded, loaded)
-        config = self._resolved(_keep_fixed(self.config, loaded))
+        config = self._resolved(keep_fixed(self.config, loaded))
         for host in config.hosts.values():
             if host.app and not host.is_url:
                 command_for(host, config.interpreters)  # raises before anything is changed
@@ -218,7 +238,7 @@ class Service:
         if certificate is not None and self._certificate is not None:
             self._certificate.replace(certificate)
         self._apply(config, access, changes)
-        self._loaded = _keep_fixed(self._loaded, loaded)
+        self._loaded = keep_fixed(self._loaded, loaded)
         gc.collect()  # what was replaced, now: by itself it is looked for too seldom
         facts = changes.as_dict()
         shown = {name: ",".join(names) for name, names in facts.items() if names}
@@ -234,7 +254,7 @@ class Service:
         self.broker.apply_limits(config.limits)
         self._access = access
         self._bridge.access = access
-        tick = _tick_interval(config)
+        tick = self._tick_interval(config)
         self._ticker.interval = tick
         self._front.apply(config, access, tick)
         for name in changes.removed:
@@ -270,7 +290,7 @@ class Service:
             interpreters=config.interpreters,
             queue=config.limits.queue,
             output=config.limits.output,
-            url=bridge_url(config.server.listen, self._listeners.port),
+            url=bridge_url(self._listeners.listen, self._listeners.port),
             slots=self._slots,
         )
 
@@ -284,11 +304,17 @@ class Service:
         config, addresses = self.config, self._listeners.addresses
         sockets = config.limits.max_connections
         if config.server.log_format == "text":
-            sys.stderr.write(banner(config, addresses, self._descriptors, sockets) + "\n")
+            where = [f"{a} (inherited)" if self._listeners.is_inherited else a for a in addresses]
+            sys.stderr.write(banner(config, where, self._descriptors, sockets) + "\n")
             sys.stderr.flush()
         else:
             facts: dict[str, Any] = {"addresses": addresses, "hosts": len(config.hosts)}
             log.info("serving", extra=facts | {"sockets": sockets})
+        if self._listeners.is_inherited:
+            log.info(
+                "listening at inherited sockets, not at server.listen and server.port",
+                extra={"addresses": ",".join(addresses)},
+            )
         for problem in problems(config):
             log.warning("%s", problem)
 
@@ -326,6 +352,17 @@ class Service:
         finally:
             self._is_looking = False
 
+    def _every_tick(self) -> None:
+        self._front.tick()
+        # Last, so that a loop which is stuck, or whose work fails, is restarted.
+        self._supervisor.beat()
+
+    def _tick_interval(self, config: Config) -> float:
+        """As the timeouts need it, and the watchdog."""
+        beat = self._supervisor.beat_interval
+        needed = _tick_interval(config)
+        return min(needed, max(0.02, beat / 4)) if beat else needed
+
     def _every_second(self) -> None:
         self.broker.drops.report()
         self._minutes.look()
@@ -341,21 +378,6 @@ def _certificate(config: Config) -> Certificate | None:
     if not server.tls_cert:
         return None
     return Certificate(Path(server.tls_cert), Path(server.tls_key))
-
-
-def _keep_fixed(running: Config, loaded: Config) -> Config:
-    """A new configuration, but for what only a restart changes."""
-    before = running.server
-    server = replace(
-        loaded.server,
-        listen=before.listen,
-        port=before.port,
-        paths=before.paths,
-        state_dir=before.state_dir,
-    )
-    if bool(before.tls_cert) != bool(server.tls_cert):  # renewed, but neither begun nor ended
-        server = replace(server, tls_cert=before.tls_cert, tls_key=before.tls_key)
-    return replace(loaded, server=server)
 
 
 def _resolve(limits: Limits, descriptors: int) -> Limits:

@@ -21,6 +21,7 @@ PROGRAMS = {
     "php": (("php-zts", "php"), "php-cli"),
     "fish": (("fish",), "fish"),
     "zsh": (("zsh",), "zsh"),
+    "systemd": (("systemd-analyze",), "systemd"),
 }
 """Marker -> the commands of which one must be there, and Debian's package for it."""
 

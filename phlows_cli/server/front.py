@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 from phlows_cli.broker.deadlines import Deadlines
@@ -60,6 +61,7 @@ class Front:
         self.connections: set[Connection] = set()
         self.channels: set[Channel] = set()
         self.gates: list[Gate] = []
+        self._is_answered: asyncio.Event | None = None
         self._is_empty = asyncio.Event()
         self._is_empty.set()
         self._pace = (server.ping_interval, tick)
@@ -171,6 +173,17 @@ class Front:
         """Wait until the last channel is gone."""
         await self._is_empty.wait()
 
+    async def wait_answered(self, timeout: float) -> None:  # noqa: ASYNC109 - it gives up, and fails not
+        """Let those who were accepted ask what they came for; the rest is cut.
+
+        A tick looks whether somebody is still expected to.
+        """
+        if not self._heads:
+            return
+        self._is_answered = asyncio.Event()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._is_answered.wait(), timeout)
+
     # Time
 
     def tick(self) -> None:
@@ -185,6 +198,8 @@ class Front:
             channel.abort()
         for gate in self.gates:
             gate.tick()
+        if self._is_answered is not None and not self._heads:
+            self._is_answered.set()
         self._keepalive.tick()
         self.broker.sweep()
 

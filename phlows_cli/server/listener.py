@@ -7,6 +7,7 @@ import errno
 import os
 import socket
 import stat
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +16,7 @@ from phlows_cli.server.connection import Connection
 from phlows_cli.server.gate import Gate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from phlows_cli.config import Server
     from phlows_cli.server.front import Front
@@ -34,8 +35,10 @@ UNIX_PREFIX: Final = "unix:"
 class Listeners:
     """The listening sockets of a broker.
 
-    `port` is that of the first TCP address, once it is bound: with
-    server.port 0 the system has chosen it.
+    `listen` and `port` say, once they are bound, where this machine reaches
+    them, as server.listen and server.port do; the system may have chosen the
+    port. `is_inherited` tells that another process holds them, too: what
+    arrives when we are gone waits there for the next broker.
 
     Args:
         certificate: for every TCP address; None: plain HTTP.
@@ -47,7 +50,9 @@ class Listeners:
         self._accepting: list[asyncio.Server | Gate] = []
         self._paths: list[tuple[Path, int]] = []
         self.addresses: list[str] = []
+        self.listen: tuple[str, ...] = ()
         self.port = 0
+        self.is_inherited = False
 
     def bind(self, server: Server) -> None:
         """Take every address of the configuration; `open` accepts there.
@@ -55,14 +60,32 @@ class Listeners:
         Raises:
             ListenError: one of them cannot be bound; none is then.
         """
+        self.listen = server.listen
         try:
             for where in server.listen:
                 self._bound.extend(self._bind(where, server.port))
         except ListenError:
             self._release()
             raise
+        self._note_port()
+
+    def adopt(self, inherited: Sequence[socket.socket]) -> None:
+        """Take listening sockets that the process was started with."""
+        self.is_inherited = True
+        self._bound = [_with_protocol(sock) for sock in inherited]
+        self.listen = tuple(_name(sock) for sock in self._bound)
+        self.addresses = [self._shown(sock) for sock in self._bound]
+        self._note_port()
+
+    def _note_port(self) -> None:
         tcp = (sock for sock in self._bound if sock.family != socket.AF_UNIX)
         self.port = next((sock.getsockname()[1] for sock in tcp), 0)
+
+    def _shown(self, sock: socket.socket) -> str:
+        if sock.family == socket.AF_UNIX:
+            return _name(sock)
+        scheme = "http" if self._certificate is None else "https"
+        return _url(scheme, sock.family, *sock.getsockname()[:2])
 
     async def open(self, front: Front) -> None:
         """Accept at what was bound; bind now what was not.
@@ -92,7 +115,9 @@ class Listeners:
             return Connection(front)
 
         if sock.family == socket.AF_UNIX:
-            return await loop.create_unix_server(connection, sock=sock, backlog=BACKLOG)
+            # Python 3.13 removes the file by itself, and one that we inherited is not ours.
+            kept: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+            return await loop.create_unix_server(connection, sock=sock, backlog=BACKLOG, **kept)
         if self._certificate is None:
             return await loop.create_server(connection, sock=sock, backlog=BACKLOG)
         sock.listen(BACKLOG)
@@ -126,15 +151,13 @@ class Listeners:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_LOWAT)
+        _keep_little_unsent(sock)
         try:
             sock.bind(address)
         except OSError as error:
             sock.close()
             raise ListenError(_cannot_listen(f"{address[0]} port {address[1]}", error)) from error
-        scheme = "http" if self._certificate is None else "https"
-        self.addresses.append(_url(scheme, family, *sock.getsockname()[:2]))
+        self.addresses.append(self._shown(sock))
         return sock
 
     def _bind_unix(self, path: Path) -> socket.socket:
@@ -152,6 +175,29 @@ class Listeners:
         self._paths.append((path, path.stat().st_ino))
         self.addresses.append(f"unix:{path}")
         return sock
+
+
+def _keep_little_unsent(sock: socket.socket) -> None:
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_LOWAT)
+
+
+def _with_protocol(sock: socket.socket) -> socket.socket:
+    """An inherited socket as `_bind_tcp` makes them; a unix socket as it is."""
+    if sock.family == socket.AF_UNIX:
+        return sock
+    _keep_little_unsent(sock)
+    return socket.socket(sock.family, sock.type, socket.IPPROTO_TCP, sock.detach())
+
+
+def _name(sock: socket.socket) -> str:
+    """Where a socket listens, as server.listen says it."""
+    address = sock.getsockname()
+    if sock.family != socket.AF_UNIX:
+        return str(address[0])
+    if isinstance(address, bytes):  # a name that is not a file
+        address = f"@{address[1:].decode(errors='backslashreplace')}"
+    return f"{UNIX_PREFIX}{address}"
 
 
 def _remove_stale(path: Path) -> None:
