@@ -144,7 +144,9 @@ class FrameReader:
         return self._frame_of(line, size)
 
     def _frame_of(self, line: bytes, size: int) -> Frame:
-        return _frame(line) if size <= self._limit else _long_frame(line, size)
+        if size <= self._limit:
+            return _frame(line)
+        return _long_frame(line[: self._limit + 1], size)  # as when it came in pieces
 
 
 def _frame(line: bytes) -> Frame:

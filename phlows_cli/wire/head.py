@@ -23,6 +23,7 @@ _ABSOLUTE: Final = re.compile(r"(?:https?|wss?)://([^/?#@]+)([/?].*)?", re.IGNOR
 _VERSION: Final = re.compile(rb" HTTP/(\d\.\d)$")
 _UPGRADE_LINE: Final = re.compile(rb"\r\nupgrade:[^\r]*", re.IGNORECASE)
 _NOT_A_HEAD: Final = re.compile(rb"\0|(?<!\r)\n")
+_BARE: Final = "malformed request: a bare line feed or NUL in its head"
 _NONE: Final[frozenset[str]] = frozenset()
 
 
@@ -44,9 +45,11 @@ def read_version(head: bytes) -> str:
     """The version in the request line: "1.1" or "1.0".
 
     Raises:
-        RequestError: another version (505), or none (400).
+        RequestError: another version (505), or none (400); a bare line feed.
     """
     line = head[: head.find(b"\r\n")]
+    if b"\n" in line:  # a parser would take what stands before it for HTTP/0.9
+        raise RequestError(_BARE)
     if line.endswith(b" HTTP/1.1"):
         return "1.1"
     if line.endswith(b" HTTP/1.0"):
@@ -195,4 +198,4 @@ def check_unfinished(head: bytes, head_limit: int, checked: int = 0) -> None:
             raise RequestError(f"request line exceeds {head_limit} bytes", 414)
         raise RequestError(f"request head exceeds {head_limit} bytes", 431)
     if _NOT_A_HEAD.search(head, checked):
-        raise RequestError("malformed request: a bare line feed or NUL in its head")
+        raise RequestError(_BARE)

@@ -400,9 +400,9 @@ ERRORS = {
     "a bare line feed in the first line": (
         b"GET / HTTP/1.1\nHost: a\r\n\r\n",
         400,
-        FIRST_LINE,
         BARE,
     ),
+    "a bare line feed after the target": (b"GET /\nX: b HTTP/1.1\r\nHost: a\r\n\r\n", 400, BARE),
     "a NUL": (get(b"Host: a", b"X: \0"), 400, MALFORMED + "Invalid header value char", BARE),
     "a bare carriage return": (
         get(b"Host: a", b"X: a\rb"),
