@@ -13,6 +13,7 @@ FIXED: Final = {
     "port": "server.port",
     "paths": "server.path",
     "state_dir": "server.state_dir",
+    "journal": "server.journal",
 }
 """Settings of [server] that only a restart changes."""
 
@@ -53,6 +54,7 @@ def keep_fixed(running: Config, loaded: Config) -> Config:
         port=before.port,
         paths=before.paths,
         state_dir=before.state_dir,
+        journal=before.journal,
     )
     if bool(before.tls_cert) != bool(server.tls_cert):  # renewed, but neither begun nor ended
         server = replace(server, tls_cert=before.tls_cert, tls_key=before.tls_key)

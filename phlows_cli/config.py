@@ -39,6 +39,7 @@ class Server:
     drain_timeout: float
     close_timeout: float
     state_dir: Path
+    journal: str
     tls_cert: str
     tls_key: str
     log_format: str

@@ -51,6 +51,32 @@ class CloseCode(IntEnum):
     AUTH_EXPECTED = 4502
 
 
+_DEPARTURES: Final = {
+    CloseCode.AUTH_TIMEOUT: "timeout",
+    CloseCode.SLOW_CONSUMER: "limit",
+    CloseCode.TOO_FAST: "limit",
+    CloseCode.TOO_BIG: "limit",
+    CloseCode.OVERLOAD: "limit",
+    CloseCode.HOST_REMOVED: "removed",
+    CloseCode.DRAIN: "drain",
+    CloseCode.CONNECT_REFUSED: "refused",
+    CloseCode.AUTH_REFUSED: "refused",
+    CloseCode.AUTH_EXPECTED: "refused",
+    CloseCode.HOOK_FAILED: "failed",
+    CloseCode.PROTOCOL_ERROR: "protocol",
+    CloseCode.UNSUPPORTED_DATA: "protocol",
+    CloseCode.INVALID_TEXT: "protocol",
+}
+
+
+def departure(code: int) -> str:
+    """Why the broker ended a socket, as its close hook is told.
+
+    Source: docs/protocol.md, "close".
+    """
+    return next((word for known, word in _DEPARTURES.items() if known == code), "disconnect")
+
+
 class Outcome(StrEnum):
     """How a hook call ended."""
 

@@ -19,6 +19,7 @@ from phlows_cli.broker.minutes import Minutes
 from phlows_cli.changes import Changes, changes_between, keep_fixed
 from phlows_cli.config import load_config
 from phlows_cli.errors import PhlowsError, RequestError, UnknownHostError
+from phlows_cli.recovery import open_journal
 from phlows_cli.runtime.runtime import RuntimeSettings, command_for, runtime_for
 from phlows_cli.runtime.slots import Slots
 from phlows_cli.server.access import Access
@@ -98,7 +99,10 @@ class Service:
         self.config = self._resolved(config)
         self._slots = Slots(config.limits.concurrency)
         self._access = self._make_access(self.config)
-        self.broker = Broker(self.config.limits)
+        self._kept = open_journal(config.server, self._count_loss)
+        self.broker = Broker(
+            self.config.limits, journal=self._kept.journal, left_behind=self._kept.entries
+        )
         self._metrics = Metrics(self.broker, lambda: self._ticker.lag)
         self.broker.on_hook = self._metrics.observe
         self._bridge = Bridge(self.broker, self._access, routes, self)
@@ -128,12 +132,14 @@ class Service:
             else:
                 self._listeners.bind(self.config.server)
             self._settings = self._runtime_settings(self.config)
+            await self._kept.end_groups()
             for host in self.config.hosts.values():
                 self.broker.add_host(host, self._make_runtime)
             self._watch_apps()
             await self._listeners.open(self._front)
         except PhlowsError:
             await self._listeners.close()
+            await self._kept.stop()
             self._ticker.stop()
             self._supervisor.close()
             raise
@@ -166,6 +172,7 @@ class Service:
         await self._listeners.close()
         self._front.abort_all()
         await self.broker.stop()
+        await self._kept.stop()
         self._ticker.stop()
         self._supervisor.close()
 
@@ -292,7 +299,11 @@ class Service:
             output=config.limits.output,
             url=bridge_url(self._listeners.listen, self._listeners.port),
             slots=self._slots,
+            groups=self._kept.groups,
         )
+
+    def _count_loss(self, count: int) -> None:
+        self.broker.drops.count("change that the journal lost", count)
 
     def _make_access(self, config: Config) -> Access:
         return Access(config.server, config.bridge, load_key(config.bridge.key_file))

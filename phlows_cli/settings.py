@@ -111,6 +111,12 @@ SERVER: Final = (
         "where the key is kept; default $STATE_DIRECTORY, else /var/lib/phlows for root, "
         "else the user's state folder",
     ),
+    Setting(
+        "journal",
+        values.choice("sqlite", "memory"),
+        "sqlite",
+        '"sqlite": close hooks are run after a crash, too; "memory": only while the broker lives',
+    ),
     Setting("tls_cert", values.file, "", "a PEM chain: wss:// without a proxy; a reload reads it"),
     Setting("tls_key", values.file, "", "the PEM key of tls_cert; both or neither"),
     Setting("log_format", values.choice("text", "json"), "text", "how log lines are written"),

@@ -49,6 +49,7 @@ def make_server(**changes):
         "drain_timeout": 30.0,
         "close_timeout": 1.0,
         "state_dir": Path("state"),
+        "journal": "memory",
         "tls_cert": "",
         "tls_key": "",
         "log_format": "text",

@@ -85,6 +85,7 @@ def test_settings_are_named_as_they_are_written_in_the_file():
         ({"port": 1}, "server.port"),
         ({"paths": ("*",)}, "server.path"),
         ({"state_dir": "elsewhere"}, "server.state_dir"),
+        ({"journal": "sqlite"}, "server.journal"),
     ],
 )
 def test_what_is_bound_at_start_needs_a_restart(change, name):

@@ -121,6 +121,7 @@ def test_without_a_file_every_setting_has_its_default():
         drain_timeout=30.0,
         close_timeout=1.0,
         state_dir=loaded.server.state_dir,
+        journal="sqlite",
         tls_cert="",
         tls_key="",
         log_format="text",
@@ -201,6 +202,7 @@ def test_every_setting_can_be_set(folder):
             drain_timeout = 0
             close_timeout = 0.5
             state_dir = "state"
+            journal = "memory"
             tls_cert = "cert.pem"
             tls_key = "key.pem"
             log_format = "json"
@@ -255,6 +257,7 @@ def test_every_setting_can_be_set(folder):
         drain_timeout=0.0,
         close_timeout=0.5,
         state_dir=folder / "state",
+        journal="memory",
         tls_cert=str(folder / "cert.pem"),
         tls_key=str(folder / "key.pem"),
         log_format="json",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from secrets import token_hex
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from phlows_cli.broker.closings import Closings
 from phlows_cli.broker.deadlines import Deadlines
 from phlows_cli.broker.drops import Drops
 from phlows_cli.broker.entrance import Entrance
@@ -17,15 +18,17 @@ from phlows_cli.broker.hooks import Application
 from phlows_cli.broker.hub import Hub
 from phlows_cli.broker.session import Phase, Session
 from phlows_cli.errors import RequestError
+from phlows_cli.journal.memory import MemoryJournal
 from phlows_cli.model import CloseCode, Hook, Receipt, token_hash
 from phlows_cli.tasks import Tasks
 from phlows_cli.wire.frame import text_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from phlows_cli.broker.session import Peer
     from phlows_cli.config import Limits
+    from phlows_cli.journal.journal import Entry, Journal
     from phlows_cli.model import Cast, Event, HookResult, Host, Target, Task
     from phlows_cli.runtime.runtime import Runtime
 
@@ -64,9 +67,17 @@ class Broker:
     Args:
         limits: bounds; `max_connections` is already resolved, never 0.
         clock: seconds, monotonic.
+        journal: keeps what must outlive a crash; by default nothing does.
+        left_behind: what a broker before has left in it.
     """
 
-    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        clock: Callable[[], float] = time.monotonic,
+        journal: Journal | None = None,
+        left_behind: Iterable[Entry] = (),
+    ) -> None:
         self.limits = limits
         self.clock = clock
         self.hub: Hub[Session] = Hub()
@@ -77,6 +88,9 @@ class Broker:
         self.counts = Counts()
         self.on_hook: Callable[[Event, HookResult], None] | None = None
         self.is_draining = False
+        self.draining = asyncio.Event()
+        self.journal = journal or MemoryJournal()
+        self.closings = Closings(self, left_behind)
         self.connected = 0
         self._arriving = 0
         self._runtimes: set[Runtime] = set()
@@ -91,6 +105,7 @@ class Broker:
         app = self._application(host, runtime_for)
         self.apps[host.name] = app
         self.hub.add_host(host.name)
+        self.closings.adopt(app)
 
     def change_host(self, host: Host, runtime_for: RuntimeFor) -> None:
         """Use other settings from the next hook on; its sockets stay.
@@ -226,6 +241,8 @@ class Broker:
         """
         if self.is_draining:
             raise self.refusal("the broker is stopping")
+        if app.is_recovering:
+            raise self.refusal(f"{app.host.name!r} is closing sockets from before a crash")
         self._entrance.check(app, address, self.connected + self._arriving)
 
     async def authenticate(self, app: Application, token: str, socket: str) -> HookResult:
@@ -296,7 +313,10 @@ class Broker:
 
     def on_finished(self, session: Session) -> None:
         """The close hook is done and nothing is left of the session."""
-        app = session.app
+        self.finish(session.app)
+
+    def finish(self, app: Application) -> None:
+        """A socket owes its app nothing any more; the last one of a removed host ends it."""
         app.sessions -= 1
         if app.is_removed and not app.sessions:
             self._retire(app.runtime)
@@ -377,6 +397,7 @@ class Broker:
             How many sockets' hooks were not done at the end, and are cut.
         """
         self.is_draining = True
+        self.draining.set()
         hurry = hurry or asyncio.Event()
         deadline = self.clock() + seconds
         for session in self._sessions():

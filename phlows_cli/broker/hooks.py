@@ -50,6 +50,9 @@ class Application:
     is held while its workers are replaced.
     """
 
+    # While it is recovering, sockets of a broker that was killed are closed.
+    is_recovering = False
+
     def __init__(
         self,
         host: Host,

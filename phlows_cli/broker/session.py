@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 import msgspec
 
 from phlows_cli.broker.messages import auth_token, is_auth_message, problem_with
-from phlows_cli.model import CloseCode, Hook, HookResult, Outcome
+from phlows_cli.journal.journal import Entry, JournalError
+from phlows_cli.model import CloseCode, Hook, HookResult, Outcome, departure
 from phlows_cli.wire.frame import text_frame
 
 if TYPE_CHECKING:
@@ -79,8 +80,10 @@ class Session:
     __slots__ = (
         "_broker",
         "_complained_at",
+        "_departure",
         "_handled",
         "_held",
+        "_is_journaled",
         "_is_paused",
         "_is_running",
         "_owes_close",
@@ -121,6 +124,8 @@ class Session:
         self._is_paused = False
         self._is_running = False
         self._owes_close = False
+        self._is_journaled = False
+        self._departure = ""
         self._complained_at = -math.inf
 
     # What the connection tells
@@ -149,11 +154,18 @@ class Session:
             self.peer.pause_reading()
         self._wake()
 
-    def left(self, code: int, reason: str) -> None:
-        """The client closed or vanished: messages that came before still run."""
+    def left(self, code: int, reason: str, why: str = "client") -> None:
+        """The client closed or vanished: messages that came before still run.
+
+        Args:
+            code: of the close frame, or what stands for it.
+            reason: for who watches.
+            why: as the close hook is told (PHLOWS_CLOSE_REASON).
+        """
         if self.is_gone:
             return
         self.is_gone = True
+        self._departure = why
         self._held = None
         self._broker.on_left(self, code, reason)
         self._wake()
@@ -165,7 +177,7 @@ class Session:
         self._drop_pending()
         if not self.is_gone:
             self.peer.close(code, reason)
-            self.left(code, reason)
+            self.left(code, reason, departure(code))
 
     def deliver(self, frame: bytes) -> bool:
         """Send a frame; false when the client cannot take it."""
@@ -213,6 +225,8 @@ class Session:
 
     async def _connect(self) -> None:
         self.phase = Phase.WAITING
+        if not await self._enter_journal():
+            return
         result = await self.app.call(self._hook("connect"))
         absent = not self.app.has("connect")
         self._owes_close = (result.started or absent) and result.outcome is not Outcome.REFUSED
@@ -220,6 +234,19 @@ class Session:
             self._connected()
         else:
             self._refuse(result, CloseCode.CONNECT_REFUSED, "connect")
+
+    async def _enter_journal(self) -> bool:
+        """Have the close hook outlive a crash from before connect starts."""
+        if not self.app.has("close"):
+            return True
+        try:
+            await self._broker.journal.open(self._entry())
+        except JournalError:
+            self._broker.drops.count("socket that the journal could not take")
+            self.end(CloseCode.OVERLOAD, "the journal cannot be written, come back later")
+            return False
+        self._is_journaled = True
+        return True
 
     def _connected(self) -> None:
         """Connect let the socket in: open, unless auth comes first."""
@@ -239,6 +266,8 @@ class Session:
     async def _authenticate(self, token: str) -> None:
         result = await self.app.call(Hook("auth", self.app.host.name, token, self.id))
         if result.is_accepted and result.started:
+            if self._is_journaled and token != self.claim:
+                self._broker.journal.authenticate(self.id, token)
             self.claim = token
             self._admit(token)
         else:
@@ -284,11 +313,18 @@ class Session:
     async def _finish(self) -> None:
         self.phase = Phase.CLOSED
         self._drop_pending()
-        if self._owes_close:
-            await self.app.call(self._hook("close"))
+        if self._owes_close and self.app.has("close"):
+            await self._broker.closings.run(self.app, self._entry())
+        elif self._is_journaled:
+            self._broker.journal.remove(self.id)
         self._broker.on_finished(self)
 
     # Small parts of the steps
+
+    def _entry(self) -> Entry:
+        """What the journal keeps of this socket."""
+        name = self.app.host.name
+        return Entry(self.id, name, self.claim, self.since, reason=self._departure)
 
     def _hook(self, name: str, data: str | None = None) -> Hook:
         return Hook(name, self.app.host.name, self.claim, self.id, data)

@@ -127,10 +127,15 @@ class OneShot:
 
         try:
             process = Process(
-                self._command_line(hook), self._folder, self._env, on_stdout, on_stderr
+                self._command_line(hook),
+                self._folder,
+                {**self._env, **dict(hook.env)},
+                on_stdout,
+                on_stderr,
             )
         except (OSError, ValueError) as error:
             return not_started(why_not_started(error, self._command[0], self._host))
+        process.note_in(self._settings.groups)
         in_time = await self._see_through(process)
         for line in output.finish():
             last(line)

@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Final, TypeAlias, TypeVar
+from typing import IO, Final, Protocol, TypeAlias, TypeVar
 
 _log = logging.getLogger("phlows.runtime")
 
@@ -36,6 +36,16 @@ _T = TypeVar("_T")
 
 OnChunk: TypeAlias = Callable[[bytes], None]
 """Takes bytes as they were read from a child's output."""
+
+
+class Groups(Protocol):
+    """Who notes which process groups run, for the case that we are killed."""
+
+    def add(self, group: int) -> None:
+        """A group was started."""
+
+    def discard(self, group: int) -> None:
+        """Its leader has ended and was reaped."""
 
 
 class Launcher:
@@ -98,6 +108,7 @@ class Process:
         self._finished: asyncio.Future[bool] = self._loop.create_future()
         self._exited: asyncio.Future[None] = self._loop.create_future()
         self._silent: asyncio.Future[None] = self._loop.create_future()
+        self._groups: Groups | None = None
         self._child = _start(command, folder, env, has_stdin=has_stdin)
         self._pidfd: int | None = None
         self._pipes: list[_Pipe] = []
@@ -133,6 +144,12 @@ class Process:
     def exited(self) -> asyncio.Future[None]:
         """Done when the process has exited, and what it had printed was handed on."""
         return self._exited
+
+    def note_in(self, groups: Groups | None) -> None:
+        """Note this process, until it is reaped."""
+        if groups is not None and not self._exited.done():
+            self._groups = groups
+            groups.add(self._child.pid)
 
     def write(self, data: bytes) -> None:
         """Feed stdin; what the pipe does not take at once follows when it does.
@@ -248,6 +265,8 @@ class Process:
             os.killpg(self._child.pid, number)
 
     def _reap(self) -> None:
+        if self._groups is not None:
+            self._groups.discard(self._child.pid)
         if self._child.returncode is None:
             self._child.returncode = _collect(self._child.pid, os.WNOHANG)
 

@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from phlows_cli.runtime.worker import Ended, Job, WorkerReport
 
 
+HEALTHY: Final = 1.0
+"""Seconds after its boot until which the end of an unused worker is a failed boot."""
+
+
 class Resident:
     """Runs the hooks of one host in workers that stay.
 
@@ -61,7 +65,7 @@ class Resident:
         self._grace = grace
         command = [*command_for(host, settings.interpreters), WORKER_COMMAND]
         folder, env = str(Path(host.app).parent), environment_for(host, settings.url)
-        self._how = WorkerCommand(host, command, folder, env, settings.output)
+        self._how = WorkerCommand(host, command, folder, env, settings.output, settings.groups)
         self._admission = Admission(host, settings, "worker")
         self._stderr = StderrLog(on_stderr)
         self._workers: set[Worker] = set()
@@ -303,7 +307,8 @@ class Resident:
         if worker in self._idle:
             self._idle.remove(worker)
         was_booted = worker.booted.done() and not worker.booted.result()
-        if was_booted and not worker.jobs:
+        is_young = self._loop.time() - worker.idle_since < HEALTHY
+        if was_booted and not worker.jobs and is_young:
             self._backoff.failed("a worker ended before its first job")
         self._lose(worker)
         self._tend()

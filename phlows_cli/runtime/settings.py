@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from phlows_cli.model import Event
-from phlows_cli.runtime.process import Launcher
+from phlows_cli.runtime.process import Groups, Launcher
 
 if TYPE_CHECKING:
     from phlows_cli.config import Interpreters
@@ -25,7 +25,8 @@ class RuntimeSettings:
     """The broker's side of every call.
 
     `queue` counts the events of a host that may wait; `output` is bytes that
-    one hook may print; `url` is where the app finds the bridge (PHLOWS_URL).
+    one hook may print; `url` is where the app finds the bridge (PHLOWS_URL);
+    `groups` notes the processes that run.
     """
 
     interpreters: Interpreters
@@ -34,3 +35,4 @@ class RuntimeSettings:
     url: str
     slots: Slots
     launcher: Launcher = field(default_factory=Launcher)
+    groups: Groups | None = None

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from phlows_cli.model import Event, Host
+    from phlows_cli.runtime.process import Groups
     from phlows_cli.runtime.settings import OnLine
     from phlows_cli.runtime.stderr import StderrLog
 
@@ -66,6 +67,7 @@ class WorkerCommand(NamedTuple):
     folder: str
     env: Mapping[str, str]
     output: int
+    groups: Groups | None = None
 
 
 class Owner(Protocol):
@@ -154,8 +156,14 @@ class Worker:
         self.idle_since = 0.0
         self.booted: asyncio.Future[str] = self._loop.create_future()
         self._process = Process(
-            how.command, how.folder, how.env, self._on_stdout, self._on_stderr, has_stdin=True
+            how.command,
+            how.folder,
+            how.env,
+            self._on_stdout,
+            self._on_stderr,
+            has_stdin=True,
         )
+        self._process.note_in(how.groups)
         self._process.exited.add_done_callback(self._on_exit)
 
     @property

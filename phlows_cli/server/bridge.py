@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
     from phlows_cli.broker.broker import Broker
-    from phlows_cli.server.access import Access, Caller
+    from phlows_cli.server.access import Access, Caller, Grant
     from phlows_cli.wire.request import Request
 
 T = TypeVar("T")
 log = logging.getLogger("phlows.bridge")
 
-Handler = Callable[["Bridge", "Request"], Answer]
+Handler = Callable[["Bridge", "Request", "Grant"], Answer]
 Page = tuple[str, bytes]
 """A content type and a body."""
 
@@ -53,6 +53,8 @@ class Route:
     handle: Handler
     needs_key: bool = True
     takes_body: bool = False
+    is_for_hosts: bool = False
+    """Whether a host's own key will do, too: the handler checks the host."""
 
 
 class CastBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -145,12 +147,14 @@ class Bridge:
         if request.method != route.method:
             allow = (("Allow", route.method),)
             raise RequestError(f"{request.path} takes {route.method}", 405, allow)
-        self.access.check(request, caller, needs_key=route.needs_key)
+        grant = self.access.check(request, caller, needs_key=route.needs_key)
+        if grant.hosts is not None and not route.is_for_hosts:
+            raise RequestError(f"{request.path} is for the broker's own key (bridge.key_file)", 403)
         if route.takes_body:
             _check_body(request)
-        return route.handle(self, request)
+        return route.handle(self, request, grant)
 
-    def message(self, request: Request) -> Answer:
+    def message(self, request: Request, grant: Grant) -> Answer:
         """POST /message: a cast."""
         body = _decode(_cast_body, request.body)
         payload = bytes(body.data)
@@ -159,10 +163,11 @@ class Bridge:
         target = Target.parse(body.target)
         excluded = parse_excluded(body.excluded)
         host = self._host_of(body.host, request)
+        self.access.check_host(grant, host)
         receipt = self._broker.cast(Cast(host, payload, target, excluded))
         return receipt_response(receipt, keep_alive=request.keep_alive)
 
-    def disconnect(self, request: Request) -> Answer:
+    def disconnect(self, request: Request, grant: Grant) -> Answer:
         """POST /disconnect: close the sockets in an audience."""
         body = _decode(_disconnect_body, request.body)
         if body.code != CloseCode.NORMAL and not 3000 <= body.code <= 4999:
@@ -170,35 +175,38 @@ class Bridge:
         if len(body.reason.encode()) > CLOSE_REASON_BYTES:
             raise RequestError(f"reason is over the {CLOSE_REASON_BYTES} bytes of a close frame")
         host = self._host_of(body.host, request)
+        self.access.check_host(grant, host)
         target = Target.parse(body.target)
         count = self._broker.disconnect(host, target, body.code, body.reason)
         answer = {"status": "ok", "host": host, "disconnected": count}
         return json_response(answer, keep_alive=request.keep_alive)
 
-    def health(self, request: Request) -> Answer:
-        """GET /health."""
-        return json_response(
-            report.health(self._broker, self._started), keep_alive=request.keep_alive
-        )
+    def health(self, request: Request, grant: Grant) -> Answer:
+        """GET /health, of the hosts that the key is for."""
+        health = report.health(self._broker, self._started, grant.hosts)
+        return json_response(health, keep_alive=request.keep_alive)
 
-    def ready(self, request: Request) -> Answer:
+    def ready(self, request: Request, _grant: Grant) -> Answer:
         """GET /ready: 200 when casts and hooks can be served."""
         reason = report.unready_reason(self._broker)
         if reason:
             raise RequestError(reason, 503)
         return json_response({"status": "ok"}, keep_alive=request.keep_alive)
 
-    def presence(self, request: Request) -> Answer:
+    def presence(self, request: Request, grant: Grant) -> Answer:
         """GET /presence?host=: who is connected."""
-        name = _known(request.query, {"host"}).get("host", "")
-        hosts = [normalise_host(name)] if name else self._broker.hub.hosts
+        named = _known(request.query, {"host"}).get("host", "")
+        name = normalise_host(named)
+        self.access.check_host(grant, name)
+        hosts = [name] if named else self._broker.hub.hosts
         sockets = report.presence(self._broker, hosts)
         return json_response({"status": "ok", "sockets": sockets}, keep_alive=request.keep_alive)
 
-    def events(self, request: Request) -> Answer:
+    def events(self, request: Request, grant: Grant) -> Answer:
         """GET /events: what happens, as it happens."""
         _check_streams(request)
         filters = dict(_known(request.query, {"host", "token", "socket", "type"}))
+        self.access.check_host(grant, normalise_host(filters.get("host", "")))
         if "host" in filters:
             filters["host"] = normalise_host(filters["host"])
             self._broker.hub.count(filters["host"])  # an unknown host is an error
@@ -208,12 +216,12 @@ class Bridge:
             raise RequestError(f"unknown type; there are: {', '.join(EVENT_TYPES)}")
         return Feed(self._broker.events, filters)
 
-    def workers(self, request: Request) -> Answer:
+    def workers(self, request: Request, _grant: Grant) -> Answer:
         """GET /workers: the resident workers."""
         workers = report.workers(self._broker)
         return json_response({"status": "ok", "workers": workers}, keep_alive=request.keep_alive)
 
-    def renew_workers(self, request: Request) -> Answer:
+    def renew_workers(self, request: Request, _grant: Grant) -> Answer:
         """POST /workers/reload: new workers for old ones."""
         body = _decode(_workers_body, request.body or b"{}")
         return Later(_settled(self._renewed(normalise_host(body.host), request), request))
@@ -222,11 +230,12 @@ class Bridge:
         done = await self._control.renew(host)
         return json_response({"status": "ok", **done}, keep_alive=request.keep_alive)
 
-    def dispatch(self, request: Request) -> Answer:
+    def dispatch(self, request: Request, grant: Grant) -> Answer:
         """POST /dispatch: a call of an app's own."""
         body = _decode(_dispatch_body, request.body)
         app = dispatch.application_of(self._broker, body)
-        if app.host.hook_class != OPEN_CLASS and "authorization" not in request.headers:
+        self.access.check_host(grant, app.host.name)
+        if app.host.hook_class != OPEN_CLASS and not grant.has_key:
             self.access.demand_key(f"only hosts with hook_class {OPEN_CLASS!r} need no key for it")
         task = dispatch.task_of(app, body)
         if self._broker.is_draining:
@@ -241,11 +250,11 @@ class Bridge:
         work = dispatch.answer(self._broker, app, task, keep_alive=request.keep_alive)
         return Later(_settled(work, request))
 
-    def metrics(self, request: Request) -> Answer:
+    def metrics(self, request: Request, _grant: Grant) -> Answer:
         """GET /metrics."""
         return text_response(self._control.metrics(), METRICS_TYPE, keep_alive=request.keep_alive)
 
-    def reload(self, request: Request) -> Answer:
+    def reload(self, request: Request, _grant: Grant) -> Answer:
         """POST /reload: read phlows.toml again."""
         try:
             changes = self._control.reload()
@@ -253,7 +262,7 @@ class Bridge:
             raise RequestError(f"nothing was changed: {error}") from error
         return json_response({"status": "ok", **changes}, keep_alive=request.keep_alive)
 
-    def drain(self, request: Request) -> Answer:
+    def drain(self, request: Request, _grant: Grant) -> Answer:
         """POST /drain: stop, as on SIGTERM."""
         self._control.drain()
         return json_response({"status": "ok"}, keep_alive=request.keep_alive)
@@ -271,18 +280,22 @@ class Bridge:
 
 
 ROUTES: Final[Mapping[str, Route]] = {
-    "/message": Route("POST", Bridge.message, needs_key=False, takes_body=True),
-    "/health": Route("GET", Bridge.health, needs_key=False),
-    "/ready": Route("GET", Bridge.ready, needs_key=False),
-    "/presence": Route("GET", Bridge.presence),
-    "/events": Route("GET", Bridge.events),
-    "/disconnect": Route("POST", Bridge.disconnect, takes_body=True),
+    "/message": Route(
+        "POST", Bridge.message, needs_key=False, takes_body=True, is_for_hosts=True
+    ),
+    "/health": Route("GET", Bridge.health, needs_key=False, is_for_hosts=True),
+    "/ready": Route("GET", Bridge.ready, needs_key=False, is_for_hosts=True),
+    "/presence": Route("GET", Bridge.presence, is_for_hosts=True),
+    "/events": Route("GET", Bridge.events, is_for_hosts=True),
+    "/disconnect": Route("POST", Bridge.disconnect, takes_body=True, is_for_hosts=True),
     "/metrics": Route("GET", Bridge.metrics),
     "/reload": Route("POST", Bridge.reload),
     "/drain": Route("POST", Bridge.drain),
     "/workers": Route("GET", Bridge.workers),
     "/workers/reload": Route("POST", Bridge.renew_workers),
-    "/dispatch": Route("POST", Bridge.dispatch, needs_key=False, takes_body=True),
+    "/dispatch": Route(
+        "POST", Bridge.dispatch, needs_key=False, takes_body=True, is_for_hosts=True
+    ),
 }
 
 

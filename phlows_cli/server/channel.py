@@ -128,7 +128,7 @@ class Channel(Outbox, asyncio.Protocol):
             return  # its answer may be among the bytes that are not read
         if not self._has_answered:
             self._front.broker.drops.count("socket that answered no ping")
-            self._leave(CloseCode.ABNORMAL, "no answer to a ping")
+            self.session.left(CloseCode.ABNORMAL, "no answer to a ping", "timeout")
             self.abort()
             return
         self._has_answered = False

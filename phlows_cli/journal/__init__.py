@@ -1,0 +1,1 @@
+"""What must outlive the process: sockets that are owed a close, processes that run."""

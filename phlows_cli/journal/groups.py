@@ -1,0 +1,151 @@
+"""The process groups that run, in a file that outlives the broker.
+
+A record is a process id and when it started, in a fixed slot of a mapped
+file: noting one costs no system call, and what was written is there after a
+kill -9. Linux only; elsewhere nothing is noted.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from phlows_cli.errors import ConfigError
+
+if TYPE_CHECKING:
+    import signal
+
+MAGIC: Final = b"phlows-groups-1\n"
+BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+SLOTS: Final = 16_384
+"""Groups that can be noted at once: more than there may be processes."""
+
+TICKS: Final = os.sysconf("SC_CLK_TCK")
+SLACK: Final = 2.0
+"""Seconds between the start of a process and its record, at most."""
+
+_RECORD: Final = struct.Struct("<Id")
+_HEAD: Final = 64
+_FREE: Final = b"\0" * _RECORD.size
+
+
+class Group(NamedTuple):
+    """A process group: its id, and seconds since the machine's start."""
+
+    id: int
+    started: float
+
+
+class Groups:
+    """Notes the groups of one broker; those it finds are its predecessor's."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, which is made if missing.
+
+        Raises:
+            ConfigError: it cannot be opened.
+        """
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._map = _mapped(path)
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror}; set server.state_dir") from error
+        self.left_behind = self._read()
+        self._map[:] = _header().ljust(len(self._map), b"\0")
+        self._free = list(range(_HEAD, len(self._map) - _RECORD.size, _RECORD.size))[::-1]
+        self._places: dict[int, int] = {}
+
+    def add(self, group: int) -> None:
+        """Note a group that was just started."""
+        if not self._free:
+            return
+        place = self._places[group] = self._free.pop()
+        _RECORD.pack_into(self._map, place, group, _now())
+
+    def discard(self, group: int) -> None:
+        """Forget a group whose leader has ended."""
+        place = self._places.pop(group, None)
+        if place is not None:
+            self._map[place : place + _RECORD.size] = _FREE
+            self._free.append(place)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._map.close()
+
+    def _read(self) -> list[Group]:
+        """What the last broker noted, if the machine was not started anew since."""
+        if self._map[:_HEAD] != _header():
+            return []
+        places = range(_HEAD, len(self._map) - _RECORD.size, _RECORD.size)
+        records = (Group(*_RECORD.unpack_from(self._map, place)) for place in places)
+        return [record for record in records if record.id]
+
+
+def end_group(group: Group, number: signal.Signals) -> bool:
+    """Signal what is left of a group; False when nothing is.
+
+    The id may be another's by now: only processes that started when the group
+    did, or its descendants that carry our environment, are its own.
+    """
+    if not is_alive(group):
+        return False
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group.id, number)
+    return True
+
+
+def is_alive(group: Group) -> bool:
+    """Whether a process of it runs."""
+    return any(_is_of(group, pid) for pid in _processes())
+
+
+def _processes() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+
+
+def _is_of(group: Group, pid: int) -> bool:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:  # it has ended meanwhile
+        return False
+    if int(fields[2]) != group.id or fields[0] in "ZX":
+        return False
+    if pid == group.id:
+        return 0 <= group.started - int(fields[19]) / TICKS < SLACK
+    return _carries_our_environment(pid)
+
+
+def _carries_our_environment(pid: int) -> bool:
+    try:
+        return b"PHLOWS_HOST=" in Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return False
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    size = _HEAD + SLOTS * _RECORD.size
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.ftruncate(descriptor, size)
+        return mmap.mmap(descriptor, size)
+    finally:
+        os.close(descriptor)
+
+
+def _header() -> bytes:
+    """Names the format and this start of the machine."""
+    boot = b""
+    with suppress(OSError):
+        boot = BOOT_ID.read_bytes().strip()
+    return (MAGIC + boot).ljust(_HEAD, b"\0")[:_HEAD]
+
+
+def _now() -> float:
+    """Seconds since the machine's start, sleep included, as /proc counts."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
