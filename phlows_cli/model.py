@@ -123,7 +123,8 @@ class Host:
     `app` is an absolute path ("" for a push-only host, whose `hooks` is empty).
     `timeout` and `idle_timeout` are seconds; `concurrency` counts processes,
     never 0 here. `tick` is what the app is asked to run each minute, "" nothing.
-    `max_connections` counts sockets; 0 is no limit of its own.
+    `max_connections` counts sockets; 0 is no limit of its own. `key_file` is
+    an absolute path, or "" where the broker's key is the only one.
     """
 
     name: str
@@ -143,6 +144,7 @@ class Host:
     watch_app: bool = False
     tick: str = ""
     max_connections: int = 0
+    key_file: str = ""
 
     @property
     def is_url(self) -> bool:

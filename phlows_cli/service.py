@@ -20,12 +20,13 @@ from phlows_cli.changes import Changes, changes_between, keep_fixed
 from phlows_cli.config import load_config
 from phlows_cli.errors import PhlowsError, RequestError, UnknownHostError
 from phlows_cli.recovery import open_journal
+from phlows_cli.runtime.command import with_key
 from phlows_cli.runtime.runtime import RuntimeSettings, command_for, runtime_for
 from phlows_cli.runtime.slots import Slots
 from phlows_cli.server.access import Access
 from phlows_cli.server.bridge import Bridge
 from phlows_cli.server.front import RESERVED, Front
-from phlows_cli.server.key import load_key
+from phlows_cli.server.key import load_host_keys, load_key
 from phlows_cli.server.listener import Listeners
 from phlows_cli.server.metrics import Metrics
 from phlows_cli.server.tls import Certificate
@@ -259,7 +260,7 @@ class Service:
         self._slots.resize(config.limits.concurrency)
         self._settings = self._runtime_settings(config)
         self.broker.apply_limits(config.limits)
-        self._access = access
+        before, self._access = self._access, access
         self._bridge.access = access
         tick = self._tick_interval(config)
         self._ticker.interval = tick
@@ -268,7 +269,9 @@ class Service:
             self.broker.remove_host(name)
         for name in changes.added:
             self.broker.add_host(config.hosts[name], self._make_runtime)
-        for name in self._hosts_to_change(changes):
+        others = [name for name in config.hosts if name not in changes.added]
+        rekeyed = {name for name in others if before.key_of(name) != access.key_of(name)}
+        for name in rekeyed.union(self._hosts_to_change(changes)):
             self.broker.change_host(config.hosts[name], self._make_runtime)
         self._watch_apps()
 
@@ -290,7 +293,10 @@ class Service:
     # Parts of the start
 
     def _make_runtime(self, app: Application) -> Runtime | None:
-        return runtime_for(app.host, self._settings, app.on_stderr) if app.host.app else None
+        if not app.host.app:
+            return None
+        host = with_key(app.host, self._access.key_of(app.host.name))
+        return runtime_for(host, self._settings, app.on_stderr)
 
     def _runtime_settings(self, config: Config) -> RuntimeSettings:
         return RuntimeSettings(
@@ -306,7 +312,9 @@ class Service:
         self.broker.drops.count("change that the journal lost", count)
 
     def _make_access(self, config: Config) -> Access:
-        return Access(config.server, config.bridge, load_key(config.bridge.key_file))
+        key = load_key(config.bridge.key_file)
+        host_keys = load_host_keys(config.hosts.values(), key)
+        return Access(config.server, config.bridge, key, host_keys)
 
     def _resolved(self, config: Config) -> Config:
         return replace(config, limits=_resolve(config.limits, self._descriptors))

@@ -372,6 +372,13 @@ HOST: Final = (
         "",
         'what the app is asked to run each minute, as in "tasks::run"; "" nothing',
     ),
+    Setting(
+        "key_file",
+        values.file,
+        "",
+        "a key for this host alone, made at first start and handed to its app; no cast to it "
+        "without",
+    ),
     Setting("env", values.env, {}, "more environment of the app's processes"),
 )
 

@@ -45,13 +45,14 @@ class Job(NamedTuple):
     target: str
     args: list[Any]
     is_streamed: bool
+    env: dict[str, str]
 
 
 def serve(app: Mapping[str, Any]) -> NoReturn:
     """Answer the broker until it closes stdin; never returns."""
     pipes = Pipes()
     worker = Worker(app, pipes)
-    pipes.send(encode({"t": "ready"}))
+    pipes.send(encode({"t": "ready", "env": True}))
     for line in pipes.lines():
         if line.strip():
             worker.run(_job_in(line))
@@ -62,7 +63,8 @@ def _job_in(line: bytes) -> Job:
     """Read a job; a line that is none cannot be answered, as it has no id."""
     try:
         value = json.loads(line)
-        job = Job(value["id"], value["target"], value["args"], value.get("stream") is True)
+        is_streamed, env = value.get("stream") is True, dict(value.get("env") or {})
+        job = Job(value["id"], value["target"], value["args"], is_streamed, env)
         if isinstance(job.target, str) and isinstance(job.args, list):
             return job
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -91,6 +93,7 @@ class Worker:
         context.run(EVENT.set, event)
         self._printed.begin(event, self._line_sender(job) if job.is_streamed else None)
         leaving: BaseException | None = None
+        os.environ.update(job.env)
         try:
             frame = job_frame(job.id, "done", result=self._result(job, context))
         except (SystemExit, KeyboardInterrupt) as error:
@@ -99,7 +102,7 @@ class Worker:
             frame = self._error_frame(job, error)
         self._printed.end()
         self._pipes.send(frame)
-        self._restore()
+        self._restore(job)
         if leaving is not None:
             self.leave(_exit_code(leaving))
 
@@ -151,7 +154,9 @@ class Worker:
             return job_frame(job.id, "error", last=True, message=f"exit code {code}")
         return job_frame(job.id, "done", last=True, result=None)
 
-    def _restore(self) -> None:
+    def _restore(self, job: Job) -> None:
+        for name in job.env:
+            os.environ.pop(name, None)
         Current.host = ""
         sys.stderr = self._stderr
         os.fchdir(self._folder)

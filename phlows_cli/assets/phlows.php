@@ -28,6 +28,8 @@
  *    end transactions and locks before the hook returns;
  *  - functions given to register_shutdown_function or spl_autoload_register pile up;
  *  - an app that removes every output buffer loses what it prints after that in this event.
+ * wsClose finds in getenv('PHLOWS_CLOSE_REASON') why the socket was closed (client, timeout, limit,
+ * drain, crash, ...), and in PHLOWS_CLOSE_ATTEMPT how often it was called for that socket.
  * Inside a hook STDIN and STDOUT are not usable: echo. exit() ends the process after this event,
  * which is then done without a result whatever the exit code, as PHP does not tell it; a fatal error
  * is a failed event.
@@ -284,7 +286,7 @@ function phlows_serve(): never
     $boot = phlows_surroundings();
     phlows_state::$booting = false;
     phlows_state::$pid = getmypid();
-    phlows_frame(['t' => 'ready']);
+    phlows_frame(['t' => 'ready', 'env' => true]);
     while (($line = fgets($in)) !== false) {
         $job = json_decode($line, true, 1024);
         if (!is_array($job) || !isset($job['id'])) {
@@ -304,6 +306,10 @@ function phlows_job(array $job): void
 {
     error_clear_last();
     phlows_state::$id = $job['id'];
+    foreach ((array) ($job['env'] ?? []) as $name => $value) {
+        putenv("$name=$value");             // why a socket was closed; taken back with the rest
+        $_SERVER[$name] = (string) $value;
+    }
     phlows_state::$streams = (bool) ($job['stream'] ?? false);
     ob_start('phlows_printed', 1);
     try {

@@ -147,7 +147,8 @@ class Application:
             self._warn("output over limits.output was dropped", {**_ids(hook), **over})
         if result.outcome not in (Outcome.ACCEPTED, Outcome.REFUSED):
             self._drops.count(f"{hook.name} {result.outcome}")
-            why = {"outcome": result.outcome, "ms": milliseconds, "reason": result.reason}
+            why: dict[str, object] = {"target": hook.target} if isinstance(hook, Task) else {}
+            why |= {"outcome": result.outcome, "ms": milliseconds, "reason": result.reason}
             self._warn("hook failed", {**_ids(hook), **why})
         if self._events.is_watched:
             fields = {

@@ -9,25 +9,28 @@ import phlows_cli
 from phlows_cli.model import token_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from phlows_cli.broker.broker import Broker
+    from phlows_cli.broker.hooks import Application
     from phlows_cli.broker.session import Session
 
 Report = dict[str, Any]
 
 
-def health(broker: Broker, started: float) -> Report:
+def health(broker: Broker, started: float, only: frozenset[str] | None = None) -> Report:
     """The body of /health: the union of what both upstream brokers answer.
 
     Args:
         broker: counted are its authenticated sockets.
         started: when the broker started, in Unix seconds.
+        only: the hosts that are told of; None: all.
 
     Source: docs/protocol.md, "Health".
     """
-    sockets = {host: _sockets(broker, host) for host in broker.hub.hosts}
-    pools = _pools(broker)
+    apps = {name: app for name, app in broker.apps.items() if only is None or name in only}
+    sockets = {host: _sockets(broker, host) for host in broker.hub.hosts if host in apps}
+    pools = _pools(apps.values())
     return {
         "status": "ok",
         "version": phlows_cli.__version__,
@@ -35,12 +38,12 @@ def health(broker: Broker, started: float) -> Report:
         "hosts": sockets,
         "sockets": sockets,
         "connections": broker.connected,
-        "configured": sorted(broker.apps),
+        "configured": sorted(apps),
         "registered": sorted(host for host, counts in sockets.items() if counts["sockets"]),
         "workers": sum(pool["workers"] for pool in pools.values()),
         "cap": broker.limits.concurrency,
         "pools": pools,
-        "problems": _problems(broker),
+        "problems": _problems(apps),
         "dropped": dict(sorted(broker.drops.totals.items())),
     }
 
@@ -77,9 +80,9 @@ def _sockets(broker: Broker, host: str) -> Report:
     }
 
 
-def _pools(broker: Broker) -> Report:
+def _pools(apps: Iterable[Application]) -> Report:
     pools: Report = {}
-    for app in broker.apps.values():
+    for app in apps:
         if app.runtime is None:
             continue
         pool = pools.setdefault(app.host.shown_app, {"workers": 0, "busy": 0, "queued": 0})
@@ -90,9 +93,9 @@ def _pools(broker: Broker) -> Report:
     return pools
 
 
-def _problems(broker: Broker) -> Report:
+def _problems(apps: Mapping[str, Application]) -> Report:
     """Why the events of a host cannot be run now, for the hosts where that is so."""
-    runtimes = {name: app.runtime for name, app in broker.apps.items()}
+    runtimes = {name: app.runtime for name, app in apps.items()}
     return {name: it.problem for name, it in runtimes.items() if it is not None and it.problem}
 
 

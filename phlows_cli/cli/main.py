@@ -44,6 +44,7 @@ COMMANDS: Final = (
         (
             Row("status", "Show how the broker is doing."),
             Row("tail", "Follow what happens on the broker."),
+            Row("orphans", "See and drop close hooks that were given up."),
         ),
     ),
     Section("Shell", (Row("completion", "Print a shell's completion script."),)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -57,6 +58,11 @@ def environment_for(host: Host, url: str) -> dict[str, str]:
     """Make the whole environment of a host's processes."""
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     return {**inherited, "PHLOWS_URL": url, "PHLOWS_HOST": host.name, **host.env}
+
+
+def with_key(host: Host, key: str) -> Host:
+    """The host as its app is run: handed its key, unless its env says otherwise."""
+    return replace(host, env={"PHLOWS_KEY": key, **host.env}) if key else host
 
 
 def encode_argument(text: str) -> bytes:

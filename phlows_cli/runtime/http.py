@@ -137,6 +137,7 @@ def body_of(event: Event) -> bytes:
         task = {"target": event.target, "args": event.values(), "host": event.host}
         return json.dumps(task).encode()
     facts = {"hook": event.name, "host": event.host, "token": event.token, "socket": event.socket}
+    facts |= {name.removeprefix("PHLOWS_CLOSE_").lower(): value for name, value in event.env}
     data = b"null" if event.data is None else encode_argument(event.data)
     return json.dumps(facts)[:-1].encode() + b', "data": ' + data + b"}"
 

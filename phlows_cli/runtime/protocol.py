@@ -26,7 +26,9 @@ SHOWN_BYTES: Final = 4096
 
 
 class Ready(NamedTuple):
-    """The worker has booted."""
+    """The worker has booted; with `takes_env` jobs may have an "env"."""
+
+    takes_env: bool = False
 
 
 class Fatal(NamedTuple):
@@ -79,6 +81,7 @@ class _Object(msgspec.Struct):
     message: str = ""
     result: msgspec.Raw = msgspec.Raw(b"null")
     last: bool = False
+    env: bool = False
 
 
 _decoder: Final = msgspec.json.Decoder(_Object)
@@ -89,18 +92,23 @@ _START: Final = re.compile(rb'\{"id":"([^"\\]{1,64})","t":"(line|done|error)"')
 _NO_FRAME: Final = (msgspec.MsgspecError, RecursionError, UnicodeError)
 
 
-def job_line(job_id: str, event: Event, hook_class: str) -> bytes:
+def job_line(job_id: str, event: Event, hook_class: str, *, takes_env: bool = False) -> bytes:
     """The line that gives a worker a job, newline included.
+
+    Only a worker that said so is told an event's environment: a Phlo engine is
+    sent what it knows.
 
     Lines are asked for as a stream always: without it a Phlo engine lets what
     is printed fall raw between the frames.
     """
-    job = {
+    job: dict[str, object] = {
         "id": job_id,
         "target": event.command(hook_class),
         "args": event.values(),
         "stream": True,
     }
+    if takes_env and event.env:
+        job["env"] = dict(event.env)
     try:
         return _encoder.encode(job) + b"\n"
     except UnicodeEncodeError:  # a lone surrogate: as an escape, so that the app says no to it
@@ -179,7 +187,7 @@ def _checked(result: bytes) -> bytes:
 
 
 _kinds: Final[dict[str, Callable[[_Object], Frame]]] = {
-    "ready": lambda _: Ready(),
+    "ready": lambda frame: Ready(frame.env),
     "fatal": lambda frame: Fatal(frame.message),
     "line": lambda frame: Line(frame.id, frame.data.encode()),
     "done": lambda frame: Done(frame.id, _checked(bytes(frame.result)), 0, frame.last),

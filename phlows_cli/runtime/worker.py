@@ -147,6 +147,7 @@ class Worker:
         self._nobody = Hook("boot", how.host.name, "", "")
         self._job: Job | None = None
         self._failed_id = ""
+        self._takes_env = False
         self._is_ending = False
         self._last_words = ""
         self._started = self._loop.time()
@@ -186,7 +187,8 @@ class Worker:
         if self.state is not State.IDLE:
             raise BrokenPipeError("the worker has left")
         job = Job(f"a{self.jobs + 1}", event, on_line, self._how.output)
-        self._process.write(job_line(job.id, event, self._how.host.hook_class))
+        hook_class = self._how.host.hook_class
+        self._process.write(job_line(job.id, event, hook_class, takes_env=self._takes_env))
         self.jobs += 1
         self._job = job
         self.state = State.BUSY
@@ -237,6 +239,7 @@ class Worker:
     def _on_boot_frame(self, frame: Frame) -> None:
         """Text before `ready` is logged and skipped."""
         if isinstance(frame, Ready):
+            self._takes_env = frame.takes_env
             self._become_idle()
             self._settle_boot("")
         elif isinstance(frame, Fatal):

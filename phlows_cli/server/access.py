@@ -99,7 +99,7 @@ class Access:
         if grant.hosts is not None:
             self._check_own(grant.hosts, host)
         elif not grant.has_key and host in self._host_keys:
-            self.demand_key(f"host {host} has a key of its own", setting_of(host))
+            self.demand_key(f"host {host} has a key of its own", key_setting(host))
 
     def key_of(self, host: str) -> str:
         """The key that opens this host alone; "" when it has none."""
@@ -183,7 +183,7 @@ class Access:
             return
         own = ", ".join(sorted(hosts))
         what = f"not for {host[:255]!r}" if host else "so the request must name the host"
-        raise RequestError(f"this key is for {own} alone ({setting_of(min(hosts))}), {what}", 403)
+        raise RequestError(f"this key is for {own} alone ({key_setting(min(hosts))}), {what}", 403)
 
     def _why_key(self, request: Request, caller: Caller) -> str:
         """Why a request cannot do without the key; "" when it can."""
@@ -201,7 +201,7 @@ class Access:
         return name in ("localhost", "") or name in self._bridge.names or is_ip_address(name)
 
 
-def setting_of(host: str) -> str:
+def key_setting(host: str) -> str:
     """Name the setting of a host's key as it is written in phlows.toml."""
     return f'hosts."{host}".key_file'
 

@@ -14,7 +14,7 @@ import msgspec
 from phlows_cli.broker import report
 from phlows_cli.errors import ConfigError, PhlowsError, RequestError
 from phlows_cli.model import Cast, CloseCode, Target, normalise_host, parse_excluded
-from phlows_cli.server import dispatch
+from phlows_cli.server import dispatch, orphans
 from phlows_cli.server.answers import Answer, Later
 from phlows_cli.server.feed import Feed
 from phlows_cli.wire.response import error_response, json_response, receipt_response, text_response
@@ -83,6 +83,7 @@ class DisconnectBody(msgspec.Struct, forbid_unknown_fields=True):
 
 _cast_body: Final = msgspec.json.Decoder(CastBody)
 _dispatch_body: Final = msgspec.json.Decoder(dispatch.DispatchBody)
+_drop_body: Final = msgspec.json.Decoder(orphans.DropBody)
 _workers_body: Final = msgspec.json.Decoder(WorkersBody)
 _disconnect_body: Final = msgspec.json.Decoder(DisconnectBody)
 
@@ -250,6 +251,17 @@ class Bridge:
         work = dispatch.answer(self._broker, app, task, keep_alive=request.keep_alive)
         return Later(_settled(work, request))
 
+    def orphans(self, request: Request, _grant: Grant) -> Answer:
+        """GET /orphans: close hooks that were given up."""
+        work = orphans.listed(self._broker, keep_alive=request.keep_alive)
+        return Later(_settled(work, request))
+
+    def drop_orphans(self, request: Request, _grant: Grant) -> Answer:
+        """POST /orphans/drop: forget them."""
+        body = _decode(_drop_body, request.body or b"{}")
+        work = orphans.dropped(self._broker, body.sockets, keep_alive=request.keep_alive)
+        return Later(_settled(work, request))
+
     def metrics(self, request: Request, _grant: Grant) -> Answer:
         """GET /metrics."""
         return text_response(self._control.metrics(), METRICS_TYPE, keep_alive=request.keep_alive)
@@ -280,9 +292,7 @@ class Bridge:
 
 
 ROUTES: Final[Mapping[str, Route]] = {
-    "/message": Route(
-        "POST", Bridge.message, needs_key=False, takes_body=True, is_for_hosts=True
-    ),
+    "/message": Route("POST", Bridge.message, needs_key=False, takes_body=True, is_for_hosts=True),
     "/health": Route("GET", Bridge.health, needs_key=False, is_for_hosts=True),
     "/ready": Route("GET", Bridge.ready, needs_key=False, is_for_hosts=True),
     "/presence": Route("GET", Bridge.presence, is_for_hosts=True),
@@ -291,6 +301,8 @@ ROUTES: Final[Mapping[str, Route]] = {
     "/metrics": Route("GET", Bridge.metrics),
     "/reload": Route("POST", Bridge.reload),
     "/drain": Route("POST", Bridge.drain),
+    "/orphans": Route("GET", Bridge.orphans),
+    "/orphans/drop": Route("POST", Bridge.drop_orphans),
     "/workers": Route("GET", Bridge.workers),
     "/workers/reload": Route("POST", Bridge.renew_workers),
     "/dispatch": Route(

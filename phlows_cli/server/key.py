@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+from pathlib import Path
 from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Final
 
 from phlows_cli.errors import ConfigError
+from phlows_cli.server.access import key_setting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Iterable, Mapping
+
+    from phlows_cli.model import Host
 
 log = logging.getLogger("phlows.key")
 
@@ -21,12 +24,35 @@ OTHERS: Final = 0o077
 """Mode bits that let group or others at a file."""
 
 
-def load_key(path: Path, environ: Mapping[str, str] = os.environ) -> str:
+def load_host_keys(hosts: Iterable[Host], bridge_key: str) -> dict[str, str]:
+    """The keys of the hosts that have one, by host; files are made if missing.
+
+    Raises:
+        ConfigError: as `load_key`; or a host has the broker's own key.
+    """
+    keys = {
+        host.name: load_key(Path(host.key_file), {}, key_setting(host.name))
+        for host in hosts
+        if host.key_file
+    }
+    for host, key in keys.items():
+        if key == bridge_key:
+            problem = "holds the broker's own key, which opens every host: name another file"
+            raise ConfigError(f"{key_setting(host)} {problem}")
+    return keys
+
+
+def load_key(
+    path: Path,
+    environ: Mapping[str, str] = os.environ,
+    setting: str = "bridge.key_file or server.state_dir",
+) -> str:
     """The key from the environment, else from its file, which is made if missing.
 
     Args:
-        path: bridge.key_file; a new file gets mode 0600.
+        path: bridge.key_file, or a host's; a new file gets mode 0600.
         environ: where PHLOWS_KEY is looked up.
+        setting: what to mend when it cannot be used.
 
     Raises:
         ConfigError: the file cannot be read or made, or is empty; or the key
@@ -41,10 +67,10 @@ def load_key(path: Path, environ: Mapping[str, str] = os.environ) -> str:
         key = path.read_text("utf-8").strip()
         _warn_of_readers(path)
     except OSError as error:
-        why = f"key file {path}: {error.strerror}; set bridge.key_file or server.state_dir"
+        why = f"key file {path}: {error.strerror}; set {setting}"
         raise ConfigError(f"{why} to a place this user can write") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"key file {path} is not text: set bridge.key_file") from error
+        raise ConfigError(f"key file {path} is not text: set {setting}") from error
     if not key:
         raise ConfigError(f"key file {path} is empty: remove it and a new key is made")
     return _sendable(key, f"the key in {path}")
