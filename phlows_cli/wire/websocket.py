@@ -22,6 +22,7 @@ FRAGMENTS: Final = 1024
 """Frames that one message may come in: each costs a hundred bytes."""
 
 _TEXT: Final = 0x81
+_CLOSE: Final = 0x88
 _PING: Final = 0x89
 _PING_OR_PONG: Final = (0x89, 0x8A)
 _OPCODES: Final = frozenset(opcode.value for opcode in Opcode)
@@ -192,8 +193,9 @@ class MessageReader:
     def _feed(self, data: bytes, events: list[str | PeerClose]) -> None:
         """Let the protocol judge a whole frame, or one it refuses."""
         protocol = self._protocol
-        if protocol is None:
-            # Its own limit only stops what the check before it has let pass.
+        if protocol is None or data[0] == _CLOSE:
+            # A close may come within a message, which websockets refuses: a fresh one knows
+            # of none. Its own limit only stops what the check before it has let pass.
             limit = self._max_message + CONTROL_LIMIT
             protocol = ServerProtocol(state=OPEN, max_size=limit, logger=QUIET)
             self._protocol = protocol

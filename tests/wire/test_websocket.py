@@ -136,6 +136,11 @@ def test_a_ping_does_not_count_for_a_message_that_is_nearly_full(cut):
 
 
 CLOSES = {
+    "within a message": (
+        client_frame(TEXT, b"a", first=0) + close(1000),
+        PeerClose(1000, ""),
+        close_frame(1000),
+    ),
     "without code": (close(), PeerClose(1005, ""), b"\x88\x00"),
     "normal": (close(1000), PeerClose(1000, ""), close_frame(1000)),
     "with reason": (close(1001, "böse"), PeerClose(1001, "böse"), close_frame(1001, "böse")),
@@ -184,11 +189,6 @@ FAILURES = {
         client_frame(TEXT, b"a", first=0) + client_frame(BINARY, b"b"),
         PROTOCOL,
         "expected a continuation frame",
-    ),
-    "close within a message": (
-        client_frame(TEXT, b"a", first=0) + close(1000),
-        PROTOCOL,
-        "incomplete fragmented message",
     ),
     "half a close code": (client_frame(CLOSE, b"a"), PROTOCOL, "close frame too short"),
     "a close code that never travels": (close(1005), PROTOCOL, "invalid status code"),
@@ -363,8 +363,9 @@ class Reference:
     """websockets itself, fed byte by byte: what the reader must agree with.
 
     On top of it stands only what websockets leaves to its user: joining,
-    decoding, refusing binary. Its one departure: websockets counts a control
-    frame against the message it comes in the middle of; here it is let in.
+    decoding, refusing binary. Its departures: websockets counts a control frame
+    against the message it comes in the middle of, and refuses a close there;
+    here both are let in, as RFC 6455, 5.4, says.
     """
 
     def __init__(self, stream):
@@ -388,6 +389,8 @@ class Reference:
                 head = self.stream[at : at + 2]
                 is_control = len(head) == 2 and head[0] & 8 and head[1] & 127 <= 125
                 self.protocol.max_message_size = MAX + 125 if is_control else MAX
+                if is_control and head[0] == FIN | CLOSE:
+                    self.protocol.current_size = None
             self.at_boundary = False
             self.protocol.receive_data(self.stream[at : at + 1])
             self.take()
