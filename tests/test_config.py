@@ -244,6 +244,7 @@ def test_every_setting_can_be_set(folder):
             timeout = 1.5
             concurrency = 2
             max_connections = 7
+            key_file = "host.key"
             env = {{ APP_ENV = "production", EMPTY = "" }}
             """
         )
@@ -290,6 +291,7 @@ def test_every_setting_can_be_set(folder):
             watch_app=True,
             tick="tasks::run",
             max_connections=7,
+            key_file=str(folder / "host.key"),
         )
     }
 

@@ -40,7 +40,7 @@ def client_for(config: Config, url: str | None) -> BrokerClient:
     key, file = os.environ.get("PHLOWS_KEY", "").strip(), None
     if not key and (url == own or _is_local(url)):
         file = config.bridge.key_file
-        key = _read_key(file)
+        key = read_key(file)
     if not all("!" <= character <= "~" for character in key):
         raise UsageError("the key (PHLOWS_KEY or bridge.key_file) must be printable ASCII")
     return BrokerClient(url, key, file)
@@ -79,7 +79,7 @@ def _is_local(url: str) -> bool:
     return url.startswith("unix:") or urlsplit(url).hostname in LOOPBACK
 
 
-def _read_key(path: Path) -> str:
+def read_key(path: Path) -> str:
     """Read the key of this machine's broker; "" for those who may not."""
     try:
         return path.read_text("utf-8").strip()

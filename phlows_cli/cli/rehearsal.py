@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,7 @@ from phlows_cli.cli.output import emit, visible
 from phlows_cli.errors import UsageError
 from phlows_cli.model import Task
 from phlows_cli.runtime.answer import describe_exit, values_in
+from phlows_cli.runtime.command import with_key
 from phlows_cli.runtime.protocol import WORKER_COMMAND
 from phlows_cli.runtime.runtime import RuntimeSettings, command_for, runtime_for
 from phlows_cli.runtime.slots import Slots
@@ -74,7 +76,7 @@ class Rehearsal:
 
     async def run(self, settings: RuntimeSettings) -> HookResult:
         """Call the hook through the runtime that the broker would use."""
-        runtime = runtime_for(self._host, settings, self._on_stderr)
+        runtime = runtime_for(keyed(self._host), settings, self._on_stderr)
         _check_size(self._event, runtime)
         self._show("$", _shell_words(self.command))
         self._call = asyncio.ensure_future(runtime.call(self._event, self._on_line))
@@ -176,10 +178,17 @@ def run_often(host: Host, event: Event, config: Config, count: int, as_json: boo
     """Call it many times, print how that went, and return the worst outcome."""
     from phlows_cli.cli.repetition import render, repeat, summary, worst
 
-    results = asyncio.run(repeat(host, event, _settings(config), count))
+    results = asyncio.run(repeat(keyed(host), event, _settings(config), count))
     told = summary(results)
     emit(told, as_json, lambda: render(told))
     return worst(results)
+
+
+def keyed(host: Host) -> Host:
+    """The host with the key that the broker hands its app, if we may read it."""
+    from phlows_cli.cli.client import read_key
+
+    return with_key(host, read_key(Path(host.key_file))) if host.key_file else host
 
 
 def _settings(config: Config) -> RuntimeSettings:
