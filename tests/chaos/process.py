@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import threading
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +41,25 @@ def children(pid):
             if int(parent) == pid:
                 found.append(int(stat.parent.name))
     return found
+
+
+@contextmanager
+def most_children(pid):
+    """The most processes that the broker had at a time while this lasted."""
+    seen = [0]
+    is_over = threading.Event()
+
+    def look():
+        while not is_over.wait(0.05):
+            seen[0] = max(seen[0], len(children(pid)))
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    try:
+        yield seen
+    finally:
+        is_over.set()
+        looker.join()
 
 
 def is_running(pid):

@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.ledger import APP, Ledger
-from tests.chaos.process import children, sample
+from tests.chaos.process import most_children, sample
 from tests.conformance.program import Program
 from tests.conformance.stream import dial
 from tests.conformance.web import read_answer, request_bytes
@@ -81,25 +80,6 @@ def crowd(program, count):
         yield gathered
     finally:
         gathered.kill()
-
-
-@contextmanager
-def most_children(pid):
-    """The most processes that the broker had at a time while this lasted."""
-    seen = [0]
-    is_over = threading.Event()
-
-    def look():
-        while not is_over.wait(0.05):
-            seen[0] = max(seen[0], len(children(pid)))
-
-    looker = threading.Thread(target=look)
-    looker.start()
-    try:
-        yield seen
-    finally:
-        is_over.set()
-        looker.join()
 
 
 def is_quiet(program):

@@ -218,11 +218,21 @@ class Program:
         config = {**self._config, "server": {**server, **self._config.get("server", {})}}
         self.write_config(tomli_w.dumps(config))
 
+    def start_again(self):
+        """Start once more where it was, when it has ended; its events are not watched."""
+        self._reader.join(DEADLINE)
+        self.process.wait()
+        self._checked[0] = 0
+        assert self._launch(), self.stderr.all()
+
     def _start(self):
         self._port = free_port()
         self.address = ("127.0.0.1", self._port)
-        path = self.folder / "phlows.toml"
         self._write()
+        return self._launch()
+
+    def _launch(self):
+        path = self.folder / "phlows.toml"
         self.stderr = Growing()
         self.process = subprocess.Popen(
             [sys.executable, "-m", self._module, "serve", "--config", str(path), *self._options],
