@@ -72,7 +72,7 @@ _DEPARTURES: Final = {
 def departure(code: int) -> str:
     """Why the broker ended a socket, as its close hook is told.
 
-    Source: docs/protocol.md, "close".
+    Source: docs/protocol.md, "A connection's life".
     """
     return next((word for known, word in _DEPARTURES.items() if known == code), "disconnect")
 

@@ -1,6 +1,6 @@
 """Close hooks that are owed: until they succeed, and across a crash.
 
-Source: docs/protocol.md, "close" and "The journal".
+Source: docs/protocol.md, "The journal".
 """
 
 from __future__ import annotations

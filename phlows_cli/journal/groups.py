@@ -88,11 +88,7 @@ class Groups:
 
 
 def end_group(group: Group, number: signal.Signals) -> bool:
-    """Signal what is left of a group; False when nothing is.
-
-    The id may be another's by now: only processes that started when the group
-    did, or its descendants that carry our environment, are its own.
-    """
+    """Signal what is left of a group; False when nothing is."""
     if not is_alive(group):
         return False
     with suppress(ProcessLookupError, PermissionError):
@@ -101,24 +97,43 @@ def end_group(group: Group, number: signal.Signals) -> bool:
 
 
 def is_alive(group: Group) -> bool:
-    """Whether a process of it runs."""
-    return any(_is_of(group, pid) for pid in _processes())
+    """Whether a process of it runs.
+
+    The id may be another's by now: the leader must have started when the group
+    did; where it is gone, its children are known by our environment.
+    """
+    leader = _Process.read(group.id)
+    if leader is not None and not leader.started_with(group):
+        return False
+    members = [it for it in map(_Process.read, _ids()) if it is not None and it.group == group.id]
+    running = [it for it in members if it.is_running]
+    if leader is not None:
+        return bool(running)
+    return any(_carries_our_environment(it.id) for it in running)
 
 
-def _processes() -> list[int]:
+class _Process(NamedTuple):
+    id: int
+    group: int
+    is_running: bool
+    started: float
+
+    @classmethod
+    def read(cls, pid: int) -> _Process | None:
+        """None when there is no such process."""
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return None
+        return cls(pid, int(fields[2]), fields[0] not in "ZX", int(fields[19]) / TICKS)
+
+    def started_with(self, group: Group) -> bool:
+        """Whether this is the leader that was noted."""
+        return self.group == group.id and 0 <= group.started - self.started < SLACK
+
+
+def _ids() -> list[int]:
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
-
-
-def _is_of(group: Group, pid: int) -> bool:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:  # it has ended meanwhile
-        return False
-    if int(fields[2]) != group.id or fields[0] in "ZX":
-        return False
-    if pid == group.id:
-        return 0 <= group.started - int(fields[19]) / TICKS < SLACK
-    return _carries_our_environment(pid)
 
 
 def _carries_our_environment(pid: int) -> bool:

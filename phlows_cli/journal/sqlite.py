@@ -137,7 +137,9 @@ class SqliteJournal:
             self._store.write(statements)
         except sqlite3.Error as error:
             self._keep(requests)
-            self._tell(requests, JournalError(f"the journal cannot be written: {error}"))
+            failure = JournalError(f"the journal cannot be written: {error}")
+            failure.__cause__ = error
+            self._tell(requests, failure)
         else:
             self._again.clear()
             self._tell(requests, None)
@@ -161,7 +163,7 @@ class SqliteJournal:
         if self._is_failing != (failure is not None):
             self._is_failing = failure is not None
             if failure is not None:
-                log.error("%s: no socket is let in until it can", failure)
+                log.error("the journal cannot be written: %s", failure.__cause__)
             else:
                 log.info("the journal can be written again")
         self._settle(requests, None, failure)
