@@ -29,6 +29,7 @@ SIZE, SECOND, QUEUE, RATE = (5000, 1.0, 1000, 200) if IS_LONG else (300, 0.05, 6
 PATIENCE = 300.0
 """Seconds for all to be in: the figure that counts is printed."""
 
+ROUNDS = 4 if IS_LONG else 2
 CONCURRENCY = 6
 GROWTH = 4 << 20
 """Bytes that a storm may add to the one before: what the allocator leaves in pieces."""
@@ -157,8 +158,11 @@ APPS = {
 }
 
 
-@pytest.mark.parametrize("end", [crash, stop])
-@pytest.mark.parametrize("app", APPS)
+CASES = [(app, end) for app in APPS for end in (crash, stop)]
+SHORT = [("resident Python", crash), ("one-shot", stop)]
+
+
+@pytest.mark.parametrize(("app", "end"), CASES if IS_LONG else SHORT)
 def test_after_a_restart_everybody_is_in_again_or_told_when_to_come(start, app, end):
     host, limits = APPS[app]
     program = start(host, **limits)
@@ -184,7 +188,7 @@ def report(*facts):
 def test_a_storm_that_is_over_leaves_no_memory_behind(start):
     program = start(resident("room.py"))
     memory = []
-    for _ in range(4):
+    for _ in range(ROUNDS):
         with storm(program) as clients:
             check_told(clients.until_all_are_in(), sockets(program))
         settle(program)

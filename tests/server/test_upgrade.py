@@ -208,3 +208,54 @@ async def test_an_upgrade_that_was_asked_about_when_the_broker_drained_is_answer
         assert await draining == 0
         assert not scene.front.channels
         assert (await (await scene.client()).ask(upgrade(cookie="token=a"))).status == 503
+
+
+# Limits on upgrades
+
+
+async def refused(scene, **headers):
+    """The answer to an upgrade that is over a limit."""
+    answer = await (await scene.client()).ask(upgrade(**headers))
+    assert answer.status == 503, answer.body
+    assert 1 <= int(answer.headers["retry-after"]) <= 60
+    return answer.message
+
+
+async def test_an_upgrade_over_a_rate_starts_nothing_and_names_the_setting():
+    async with serving(auth="upgrade", limits={"handshake_rate": 0.5}) as scene:
+        client, auth = await asked(scene)
+        assert "(limits.handshake_rate)" in await refused(scene, cookie="token=bob")
+        assert scene.runtime.names == ["auth"]
+        assert scene.broker.drops.totals == {"upgrade over limits.handshake_rate": 1}
+        auth.accepts()
+        assert (await client.answer()).status == 101
+
+
+async def test_only_upgrades_count_not_requests_nor_upgrades_that_are_wrong():
+    async with serving(automatic=OPENING, limits={"handshake_rate": 0.5}) as scene:
+        client = await scene.client()
+        for _ in range(5):
+            assert (await client.ask(http("/ready"))).status == 200
+            assert (await (await scene.client()).ask(upgrade(origin="null"))).status == 403
+        await scene.opened()
+        assert "(limits.handshake_rate)" in await refused(scene)
+
+
+async def test_the_rate_of_one_address_is_that_of_the_visitor_behind_the_proxy():
+    async with serving(automatic=OPENING, limits={"per_address": 0.5}) as scene:
+        await scene.opened(x_forwarded_for="203.0.113.9")
+        said = await refused(scene, x_forwarded_for="198.51.100.1, 203.0.113.9")
+        assert "(limits.per_address)" in said
+        await scene.opened(x_forwarded_for="203.0.113.10")
+        await scene.opened(x_forwarded_for="unknown")
+        await scene.opened(x_forwarded_for="unknown")
+        assert scene.broker.drops.totals == {"upgrade over limits.per_address": 1}
+
+
+async def test_a_host_over_its_sockets_leaves_room_for_those_that_leave():
+    async with serving(auth="none", automatic=["connect", "close"], max_connections=1) as scene:
+        client, _ = await scene.opened()
+        assert f'(hosts."{HOST}".max_connections)' in await refused(scene)
+        client.reset()
+        await scene.told("close")
+        await scene.opened()
