@@ -4,6 +4,7 @@
 VENV ?= .venv
 PORT ?= 3001
 MINUTES ?= 10
+RUNS ?= 1000000
 BIN := $(VENV)/bin
 
 # The first Python that is new enough; `make PYTHON=/path/to/python3.12 ...` names another.
@@ -14,7 +15,7 @@ PYTHON := $(shell for python in python3 python3.14 python3.13 python3.12 python3
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test style format types layers check docs bench chaos soak clean
+.PHONY: help demo test style format types layers check docs bench chaos fuzz soak clean
 
 help:
 	@echo 'make demo     start the demo on http://127.0.0.1:3001 (PORT=3002, APP=examples/php/app.php)'
@@ -24,6 +25,7 @@ help:
 	@echo 'make docs     write completions/, man/ and docs/commands.md anew'
 	@echo 'make bench    measure phlows beside its peers'
 	@echo 'make chaos    crowds of 5,000 clients that come and are killed at once, five times'
+	@echo 'make fuzz     arbitrary bytes for one part (TARGET=head RUNS=1000000); see fuzzing/README.md'
 	@echo 'make soak     clients that come, misbehave and go (MINUTES=10); writes docs/soak.md'
 	@echo 'make clean    remove $(VENV) and everything else that was made'
 
@@ -58,6 +60,9 @@ bench: $(VENV)/.dev-installed
 chaos: $(VENV)/.dev-installed
 	PHLOWS_CHAOS=1 $(BIN)/python -m pytest -s tests/chaos $(ARGS)
 
+fuzz: $(VENV)/.fuzz-installed
+	$(BIN)/python -m fuzzing $(if $(TARGET),$(TARGET),$(error TARGET=... names a part: see fuzzing/README.md)) --runs $(RUNS) $(ARGS)
+
 soak: $(VENV)/.dev-installed
 	$(BIN)/python -m tests.chaos.soak --minutes $(MINUTES) --output docs/soak.md $(ARGS)
 
@@ -78,4 +83,10 @@ $(VENV)/.installed: pyproject.toml
 
 $(VENV)/.dev-installed: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+# Only who fuzzes needs it: 35 MB, and not for every platform. Without it there is a way, too.
+$(VENV)/.fuzz-installed: $(VENV)/.dev-installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=2.3' || \
+		echo 'atheris cannot be installed here: the inputs are changed at random, see fuzzing/README.md' >&2
 	touch $@
