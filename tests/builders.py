@@ -96,9 +96,11 @@ def make_request(target="/health", method="GET", body=b"", headers=(), **changes
 class Stage:
     """A broker with one host, whose app and clock are in the test's hand."""
 
-    def __init__(self, auth="message", automatic=(), limits=None, **host):
+    def __init__(
+        self, auth="message", automatic=(), limits=None, journal=None, left_behind=(), **host
+    ):
         self.clock = FakeClock()
-        self.broker = Broker(make_limits(**limits or {}), self.clock)
+        self.broker = Broker(make_limits(**limits or {}), self.clock, journal, left_behind)
         self.runtime = ScriptedRuntime(automatic)
         self.broker.add_host(make_host(auth=auth, **host), lambda _: self.runtime)
         self.app = self.broker.apps[HOST]

@@ -65,7 +65,7 @@ def test_every_reason_of_a_drop_is_described_and_no_other():
 
 
 def test_every_log_line_that_is_described_is_written():
-    written = in_sources(r'(?:log\.\w+|_warn)\(\s*"([^"%]+)')
+    written = in_sources(r'(?:log\.\w+|\.warn)\(\s*"([^"%]+)')
     for message in first_cells("Logs"):
         assert message.removesuffix(": ...") in {text.rstrip(": ") for text in written}, message
 

@@ -72,7 +72,7 @@ class Closings:
             if await self._attempt(app, entry):
                 return
             if not self._may_retry(entry):
-                self._give_up(entry)
+                self._give_up(app, entry)
                 return
             await self._pause(entry.attempts)
 
@@ -99,7 +99,7 @@ class Closings:
             app.sessions += 1
             self._broker.tasks.spawn(self._retry(app, entry))
         else:
-            self._give_up(entry)
+            self._give_up(app, entry)
 
     async def _retry(self, app: Application, entry: Entry) -> None:
         try:
@@ -137,10 +137,10 @@ class Closings:
         finally:
             self._retrying -= 1
 
-    def _give_up(self, entry: Entry) -> None:
+    def _give_up(self, app: Application, entry: Entry) -> None:
         """Keep it in the journal, for people to see and the next start to try."""
         self._broker.journal.give_up(entry)
         self._broker.drops.count("close hook given up")
         self.given_up += 1
         facts = {"host": entry.host, "socket": entry.socket, "attempts": entry.attempts}
-        log.error("close hook given up", extra=facts)
+        app.warn("close hook given up", facts)

@@ -129,9 +129,9 @@ class Application:
             return
         text = line[: 4 * LOGGED_TEXT].decode("utf-8", "replace")
         shown = _without_token(text, hook)[:LOGGED_TEXT]
-        self._warn("output not sent", {**_ids(hook), "reason": answer.ignored, "text": shown})
+        self.warn("output not sent", {**_ids(hook), "reason": answer.ignored, "text": shown})
 
-    def _warn(self, fact: str, fields: Mapping[str, object]) -> None:
+    def warn(self, fact: str, fields: Mapping[str, object]) -> None:
         """Log what an app did wrong; one that never stops does not fill the disk."""
         if self._log_lines.take(time.monotonic()):
             log.warning(fact, extra=fields)
@@ -144,12 +144,12 @@ class Application:
         if result.dropped:
             self._drops.count("bytes of output over limits.output", result.dropped)
             over = {"dropped": result.dropped, "limit": result.output_limit}
-            self._warn("output over limits.output was dropped", {**_ids(hook), **over})
+            self.warn("output over limits.output was dropped", {**_ids(hook), **over})
         if result.outcome not in (Outcome.ACCEPTED, Outcome.REFUSED):
             self._drops.count(f"{hook.name} {result.outcome}")
             why: dict[str, object] = {"target": hook.target} if isinstance(hook, Task) else {}
             why |= {"outcome": result.outcome, "ms": milliseconds, "reason": result.reason}
-            self._warn("hook failed", {**_ids(hook), **why})
+            self.warn("hook failed", {**_ids(hook), **why})
         if self._events.is_watched:
             fields = {
                 "socket": hook.socket,

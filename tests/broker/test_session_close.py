@@ -7,7 +7,7 @@ import json
 import pytest
 
 from phlows_cli.broker import report
-from phlows_cli.model import Cast, CloseCode, Outcome, Target
+from phlows_cli.model import Cast, CloseCode, Target
 from tests.builders import HOST, Stage
 from tests.fakes import turns
 
@@ -245,19 +245,6 @@ async def test_close_gets_the_token_that_auth_accepted():
     session.left(1000, "")
     await stage.settle()
     assert stage.runtime.calls[-1].hook.args() == [HOST, "alice", session.id]
-
-
-@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.TIMEOUT])
-async def test_a_failing_close_hook_is_counted_and_not_run_again(outcome):
-    stage = Stage(automatic=["connect", "auth", "receive"])
-    session, _ = await stage.live()
-    session.left(1000, "")
-    (await stage.runtime.started("close")).ends(outcome)
-    await stage.settle()
-    session.left(1000, "")
-    await stage.settle()
-    assert names(stage).count("close") == 1
-    assert stage.broker.drops.totals[f"close {outcome}"] == 1
 
 
 async def test_the_newcomer_is_in_presence_while_its_connect_hook_runs():
