@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import struct
 from collections import Counter
 
@@ -34,6 +35,8 @@ def echo(tmp_path_factory):
 @pytest.fixture
 def client(echo):
     client = WebSocket.open(echo.address, HOST)
+    # Each write is a packet: the system would join small ones, and wait to do so.
+    client.stream.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     yield client
     client.drop()
 
