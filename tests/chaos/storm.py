@@ -20,6 +20,7 @@ import struct
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from heapq import heappop, heappush
 
 HEAD = (
@@ -29,7 +30,7 @@ HEAD = (
 )
 CLOSE, PING, TEXT = 0x8, 0x9, 0x1
 QUIET = 0.5
-"""Seconds without news after which those who are in are believed to stay in."""
+"""Seconds without a change after which those who are in are believed to stay in."""
 
 
 class Client:
@@ -58,26 +59,26 @@ class Storm:
         self._counts = Counter()
         self._beginnings = 0
         self._has_news = True
+        self._changed_at = 0.0
         self._chance = random.Random(7)
         for number in range(count):
             heappush(self._waiting, (0.0, number, Client()))
 
     def run(self):
         while True:
-            news = self._selector.select(self._patience())
-            for key, events in news:
+            for key, events in self._selector.select(self._patience()):
                 if key.fileobj == 0:
                     if not os.read(0, 65536):
                         return
                     self._counts.clear()
                     self._beginnings += 1
-                    self._has_news = True
+                    self._change()
                 else:
                     self._step(key.data, events)
             now = time.monotonic()
             while self._waiting and self._waiting[0][0] <= now:
                 self._connect(heappop(self._waiting)[2])
-            if not news and self._in == self._count and self._has_news:
+            if self._has_news and self._in == self._count and now > self._changed_at + QUIET:
                 self._has_news = False
                 self._say()
 
@@ -86,6 +87,10 @@ class Storm:
             return max(0.0, self._waiting[0][0] - time.monotonic())
         return QUIET if self._has_news else None
 
+    def _change(self):
+        self._has_news = True
+        self._changed_at = time.monotonic()
+
     def _say(self):
         os.write(1, json.dumps([self._beginnings, self._counts]).encode() + b"\n")
 
@@ -93,17 +98,23 @@ class Storm:
         client.sock = socket.socket()
         client.sock.setblocking(False)
         client.buffer = b""
-        code = client.sock.connect_ex(self._address)
-        if code not in (0, 115):
-            self._out(client, "unreachable", self._moment())
-            return
+        client.sock.connect_ex(self._address)
         self._selector.register(client.sock, selectors.EVENT_WRITE, client)
+        try:
+            self._ask(client)  # at once, where it can be: the broker waits for few heads
+        except OSError:
+            self._out(client, "unreachable", self._moment())
+
+    def _ask(self, client):
+        """Send the head, if there is a connection."""
+        with suppress(BlockingIOError):
+            client.sock.send(self._head)
+            self._selector.modify(client.sock, selectors.EVENT_READ, client)
 
     def _step(self, client, events):
         try:
             if events & selectors.EVENT_WRITE:
-                client.sock.send(self._head)
-                self._selector.modify(client.sock, selectors.EVENT_READ, client)
+                self._ask(client)
                 return
             data = client.sock.recv(4096)
         except ConnectionRefusedError:
@@ -128,7 +139,7 @@ class Storm:
         if status == "101":
             client.is_in, client.buffer = True, rest
             self._in += 1
-            self._has_news = True
+            self._change()
             return
         told = re.search(rb"\r\nRetry-After: (\d+)", head)
         if status == "503" and told:
@@ -173,7 +184,7 @@ class Storm:
         """This attempt is over; the next one comes after a while."""
         self._counts[why] += 1
         self._in -= client.is_in
-        self._has_news = True
+        self._change()
         client.is_in = False
         if client.sock in self._selector.get_map():
             self._selector.unregister(client.sock)
