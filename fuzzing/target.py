@@ -41,5 +41,5 @@ def pieces(data: bytes) -> tuple[bytes, list[bytes]]:
 
 
 def streams(*seeds: bytes) -> tuple[bytes, ...]:
-    """Write streams as inputs: at once, and in pieces of seven bytes."""
-    return tuple(bytes([size]) + seed for seed in seeds for size in (0, 7))
+    """Write streams as inputs: at once, and in small and in large pieces."""
+    return tuple(bytes([size]) + seed for seed in seeds for size in (0, 7, 130))
