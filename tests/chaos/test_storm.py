@@ -148,13 +148,11 @@ def resident(name):
     }
 
 
+ONE_SHOT = {"app": str(FOLDER / "apps" / "room.sh"), "hooks": ["connect", "close"]}
 APPS = {
     "resident Python": (resident("room.py"), {}),
-    "one-shot": ({"app": str(FOLDER / "apps" / "room.sh")}, {}),
-    "one-shot, with a rate": (
-        {"app": str(FOLDER / "apps" / "room.sh")},
-        {"handshake_rate": RATE},
-    ),
+    "one-shot": (ONE_SHOT, {}),
+    "one-shot, with a rate": (ONE_SHOT, {"handshake_rate": RATE}),
 }
 
 
