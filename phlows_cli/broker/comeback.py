@@ -12,7 +12,7 @@ SHORTEST: Final = 10
 """Seconds over which those who are refused are spread, however few they are."""
 
 LONGEST: Final = 60
-"""Seconds after which anybody may ask again, however many were refused."""
+"""Seconds after which anybody may ask again, however many there are."""
 
 PACE: Final = 500.0
 """Clients a second that are to come back, where no limit says how many may."""
@@ -45,7 +45,7 @@ class Comeback:
 
     def after_restart(self, sockets: int) -> int:
         """Whole seconds for one of so many sockets that are closed together."""
-        return self._within(max(1.0, sockets / (self.pace or PACE)))
+        return self._within(min(max(1.0, sockets / (self.pace or PACE)), LONGEST))
 
     def _within(self, seconds: float) -> int:
         """One of the whole seconds from 1 up to a span."""
