@@ -15,12 +15,13 @@ PYTHON := $(shell for python in python3 python3.14 python3.13 python3.12 python3
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test style format types layers check docs bench chaos fuzz soak clean
+.PHONY: help demo test style format types layers check audit docs bench chaos fuzz soak clean
 
 help:
 	@echo 'make demo     start the demo on http://127.0.0.1:3001 (PORT=3002, APP=examples/php/app.php)'
 	@echo 'make test     run every test (ARGS="-k cast" runs some)'
 	@echo 'make check    style, types, layers and test: what a change must pass'
+	@echo 'make audit    ask whether a dependency has a known fault (needs the network)'
 	@echo 'make format   lay the code out and mend what ruff can'
 	@echo 'make docs     write completions/, man/ and docs/commands.md anew'
 	@echo 'make bench    measure phlows beside its peers'
@@ -50,6 +51,17 @@ layers: $(VENV)/.dev-installed
 	$(BIN)/lint-imports
 
 check: style types layers test
+
+# A fault that is found fails; a service that cannot be asked is told, and is nobody's fault.
+audit: $(VENV)/.dev-installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit || { \
+		echo 'audit: not done: pip-audit cannot be installed from here' >&2; exit 0; }; \
+	test -x $(BIN)/pip-audit || exit 0; \
+	said=$$($(BIN)/pip-audit --skip-editable --progress-spinner off 2>&1); code=$$?; \
+	echo "$$said"; \
+	case "$$said" in *ConnectionError*|*'Failed to resolve'*|*'Max retries'*|*HTTPError*|*ServiceError*) \
+		echo 'audit: not done: the service that knows the faults cannot be asked from here' >&2; exit 0;; esac; \
+	exit $$code
 
 docs: $(VENV)/.installed
 	$(BIN)/python -m phlows_cli.cli.reference

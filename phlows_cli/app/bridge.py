@@ -1,8 +1,8 @@
 """Casts and questions to the broker, from a hook or from anywhere else.
 
 The broker is found by PHLOWS_URL, which it sets for every hook, else on port
-3001 of this machine. PHLOWS_KEY, when set, is sent with each request; the
-broker never hands its key to an app, a person puts it into the host's `env`.
+3001 of this machine. PHLOWS_KEY, when set, is sent with each request: the
+broker hands an app the key of its host (`key_file`), and never its own.
 """
 
 from __future__ import annotations
