@@ -56,12 +56,13 @@ check: style types layers test
 audit: $(VENV)/.dev-installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit || { \
 		echo 'audit: not done: pip-audit cannot be installed from here' >&2; exit 0; }; \
-	test -x $(BIN)/pip-audit || exit 0; \
-	said=$$($(BIN)/pip-audit --skip-editable --progress-spinner off 2>&1); code=$$?; \
-	echo "$$said"; \
-	case "$$said" in *ConnectionError*|*'Failed to resolve'*|*'Max retries'*|*HTTPError*|*ServiceError*) \
-		echo 'audit: not done: the service that knows the faults cannot be asked from here' >&2; exit 0;; esac; \
-	exit $$code
+	said=$$($(BIN)/python -m pip_audit --local --skip-editable --progress-spinner off 2>&1); echo "$$said"; \
+	case "$$said" in \
+		*Found*known\ vulnerabilit*) exit 1;; \
+		*'could not be audited'*) echo 'audit: not whole: the service does not know all of these' >&2;; \
+		*'No known vulnerabilities found'*) ;; \
+		*) echo 'audit: not done: the service cannot be asked from here' >&2;; \
+	esac
 
 docs: $(VENV)/.installed
 	$(BIN)/python -m phlows_cli.cli.reference
