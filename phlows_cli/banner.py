@@ -78,7 +78,8 @@ def _hosts(config: Config) -> list[str]:
 
 
 def _host(host: Host) -> str:
-    return f"{host.name} -> {host.app or 'push only'}  (auth: {host.auth})"
+    runs = ", resident" if host.app and host.runtime == "resident" and not host.is_url else ""
+    return f"{host.name} -> {host.shown_app or 'push only'}  (auth: {host.auth}{runs})"
 
 
 def _casters(config: Config) -> str:

@@ -53,7 +53,7 @@ class FakePeer:
     def code(self):
         return None if self.closed is None else self.closed[0]
 
-    def send(self, frame):
+    def send(self, frame, extra=0):
         if self.closed is not None or (self.session and self.session.is_gone):
             return False
         if self.is_slow:
@@ -138,7 +138,7 @@ class ScriptedRuntime:
     def names(self):
         return [call.hook.name for call in self.calls]
 
-    def is_full(self):
+    def is_full(self, coming=0):
         return self.is_at_limit
 
     async def call(self, hook, on_line):

@@ -15,7 +15,8 @@
  * arguments; a list goes by position, and so do, before the others, keys that are whole numbers.
  *
  * The broker also calls functions and static methods of yours ("refresh", "tasks::run"): public
- * ones that are written in PHP, never PHP's own. Names that end in ::connect, ::auth, ::receive
+ * ones that are written in PHP, never PHP's own. One-shot, their arguments are texts: what was no text
+ * is JSON. Names that end in ::connect, ::auth, ::receive
  * and ::close are always hooks.
  *
  * With `runtime = "resident"` one process answers many events, of many visitors. After each of

@@ -114,7 +114,7 @@ class Broker:
         """
         app = self.apps[host.name]
         before, made = app.runtime, self._application(host, runtime_for)
-        app.host, app.runtime = host, made.runtime
+        app.host, app.runtime, app.stale = host, made.runtime, ""
         made.runtime = None  # it refers to `made`, whose work is done
         self._retire(before)
 
@@ -190,9 +190,10 @@ class Broker:
         if app.runtime is not before or app.is_removed:
             problem = "its settings were changed meanwhile"
         if problem:
+            app.stale = f"new workers do not boot, the old ones go on: {fresh.problem}"
             self._retire(fresh)
             return 0, problem
-        app.runtime = fresh
+        app.runtime, app.stale = fresh, ""
         self._retire(before)
         return count, ""
 
@@ -242,6 +243,7 @@ class Broker:
         if self.is_draining:
             raise self.refusal("the broker is stopping")
         if app.is_recovering:
+            self.drops.count("upgrade while sockets of before are closed")
             raise self.refusal(f"{app.host.name!r} is closing sockets from before a crash")
         self._entrance.check(app, address, self.connected + self._arriving)
 

@@ -11,6 +11,7 @@ from phlows_cli.broker.bucket import TokenBucket
 from phlows_cli.errors import RequestError
 from phlows_cli.model import HookResult, Outcome, Task
 from phlows_cli.runtime.answer import values_in
+from phlows_cli.runtime.protocol import WORKER_COMMAND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,6 +54,9 @@ class Application:
     # While it is recovering, sockets of a broker that was killed are closed.
     is_recovering = False
 
+    # Why its workers run code of before: the last ones that were to replace them did not boot.
+    stale = ""
+
     def __init__(
         self,
         host: Host,
@@ -66,6 +70,7 @@ class Application:
         self.sessions = 0
         self.connected = 0
         self.is_removed = False
+        self.entering = 0  # sockets on their way to connect: the journal comes first
         self.renewal = asyncio.Lock()
         self._drops = drops
         self._events = events
@@ -75,7 +80,7 @@ class Application:
     @property
     def is_full(self) -> bool:
         """Whether a new event would be refused."""
-        return self.runtime is not None and self.runtime.is_full()
+        return self.runtime is not None and self.runtime.is_full(self.entering)
 
     @property
     def message_limit(self) -> int:
@@ -109,10 +114,12 @@ class Application:
         """Run a task to its end; `on_line` takes what it prints, a line at a time.
 
         Raises:
-            RequestError: the host has no app.
+            RequestError: the host has no app, or the target is none.
         """
         if self.runtime is None:
             raise RequestError(f"host {self.host.name} has no app to run {task.target[:100]!r}")
+        if task.target == WORKER_COMMAND:
+            raise RequestError(f"{WORKER_COMMAND} makes a worker of the app: it is no call")
         result = await self.runtime.call(task, on_line)
         self._record(task, result)
         return result

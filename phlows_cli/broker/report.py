@@ -95,8 +95,12 @@ def _pools(apps: Iterable[Application]) -> Report:
 
 def _problems(apps: Mapping[str, Application]) -> Report:
     """Why the events of a host cannot be run now, for the hosts where that is so."""
-    runtimes = {name: app.runtime for name, app in apps.items()}
-    return {name: it.problem for name, it in runtimes.items() if it is not None and it.problem}
+    found = {
+        name: app.runtime.problem or app.stale
+        for name, app in apps.items()
+        if app.runtime is not None
+    }
+    return {name: problem for name, problem in found.items() if problem}
 
 
 def workers(broker: Broker) -> list[Report]:

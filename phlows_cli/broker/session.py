@@ -46,8 +46,11 @@ class Peer(Protocol):
     def agent(self) -> str:
         """The client's User-Agent, cut."""
 
-    def send(self, frame: bytes) -> bool:
-        """Queue one frame; false when it cannot take it and is being closed."""
+    def send(self, frame: bytes, extra: int = 0) -> bool:
+        """Queue one frame; false when it cannot take it and is being closed.
+
+        `extra` bytes may wait for it besides limits.send_buffer.
+        """
 
     def close(self, code: int, reason: str) -> None:
         """Send a close frame after what is queued, then end the connection."""
@@ -179,9 +182,9 @@ class Session:
             self.peer.close(code, reason)
             self.left(code, reason, departure(code))
 
-    def deliver(self, frame: bytes) -> bool:
+    def deliver(self, frame: bytes, extra: int = 0) -> bool:
         """Send a frame; false when the client cannot take it."""
-        if self.peer.send(frame):
+        if self.peer.send(frame, extra):
             self.sent += 1
             return True
         return False
@@ -239,12 +242,15 @@ class Session:
         """Have the close hook outlive a crash from before connect starts."""
         if not self.app.has("close"):
             return True
+        self.app.entering += 1
         try:
             await self._broker.journal.open(self._entry())
         except JournalError:
             self._broker.drops.count("socket that the journal could not take")
             self.end(CloseCode.OVERLOAD, "the journal cannot be written, come back later")
             return False
+        finally:
+            self.app.entering -= 1
         self._is_journaled = True
         return True
 
@@ -330,7 +336,8 @@ class Session:
         return Hook(name, self.app.host.name, self.claim, self.id, data)
 
     def _reply(self, value: bytes) -> None:
-        if not self.deliver(text_frame(value)):
+        # What one hook may print must reach a client that reads, however fast it is printed.
+        if not self.deliver(text_frame(value), self._broker.limits.output):
             self._broker.drops.count("answer to a socket that is gone")
 
     def _refuse(self, result: HookResult, code: CloseCode, hook_name: str) -> None:

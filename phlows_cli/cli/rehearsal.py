@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -21,6 +22,8 @@ from phlows_cli.runtime.runtime import RuntimeSettings, command_for, runtime_for
 from phlows_cli.runtime.slots import Slots
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from phlows_cli.config import Config, Interpreters
     from phlows_cli.model import Event, HookResult, Host, Outcome
     from phlows_cli.runtime.runtime import Runtime
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 
 # What becomes of a call is shown: the broker's log would say it twice.
 logging.getLogger("phlows").addHandler(logging.NullHandler())
+
+
+T = TypeVar("T")
 
 
 def message_text(content: bytes, limit: int) -> str:
@@ -171,14 +177,14 @@ def _json(text: bytes) -> object:
 
 def run_once(rehearsal: Rehearsal, config: Config) -> HookResult:
     """Run a rehearsal to its end."""
-    return asyncio.run(rehearsal.run(_settings(config)))
+    return _run(rehearsal.run(_settings(config)))
 
 
 def run_often(host: Host, event: Event, config: Config, count: int, as_json: bool) -> Outcome:
     """Call it many times, print how that went, and return the worst outcome."""
     from phlows_cli.cli.repetition import render, repeat, summary, worst
 
-    results = asyncio.run(repeat(keyed(host), event, _settings(config), count))
+    results = _run(repeat(keyed(host), event, _settings(config), count))
     told = summary(results)
     emit(told, as_json, lambda: render(told))
     return worst(results)
@@ -191,6 +197,29 @@ def keyed(host: Host) -> Host:
     return with_key(host, read_key(Path(host.key_file))) if host.key_file else host
 
 
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Run work; a signal that would end this process ends what it has started first."""
+
+    async def watched() -> T:
+        task, signalled = asyncio.current_task(), []
+
+        def stop(number: int) -> None:
+            signalled.append(number)
+            if task is not None:
+                task.cancel()
+
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, stop, number)
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if signalled:
+                raise click.exceptions.Exit(128 + signalled[0]) from None
+            raise
+
+    return asyncio.run(watched())
+
+
 def _settings(config: Config) -> RuntimeSettings:
     return RuntimeSettings(
         interpreters=config.interpreters,
@@ -198,12 +227,14 @@ def _settings(config: Config) -> RuntimeSettings:
         output=config.limits.output,
         url=bridge_url(config.server.listen, config.server.port),
         slots=Slots(1),
+        tries_again=False,
     )
 
 
-def verdict(result: HookResult) -> str:
+def verdict(result: HookResult, accepted: str = "accepted") -> str:
     """Say how the call ended, on one line."""
-    words = [f"{result.outcome}: {result.reason}" if result.reason else str(result.outcome)]
+    outcome = accepted if result.is_accepted else str(result.outcome)
+    words = [f"{outcome}: {result.reason}" if result.reason else outcome]
     if result.exit_code is not None:
         ended = describe_exit(result.exit_code)
         words += [] if ended in result.reason else [ended]

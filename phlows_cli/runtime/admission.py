@@ -49,9 +49,13 @@ class Admission:
         """How many events wait."""
         return self._lane.waiting
 
-    def is_full(self) -> bool:
-        """Whether a new event, unless it is a close, would be refused."""
-        return self._lane.waiting >= self._queue
+    def is_full(self, coming: int = 0) -> bool:
+        """Whether a new event, unless it is a close, would be refused.
+
+        Those that are coming take free slots first, and then wait.
+        """
+        waiting = self._lane.waiting
+        return waiting >= self._queue or waiting + coming >= self._queue + self._lane.room
 
     async def call(
         self,

@@ -72,9 +72,9 @@ class Url:
         """How many events wait."""
         return self._admission.queued
 
-    def is_full(self) -> bool:
+    def is_full(self, coming: int = 0) -> bool:
         """Whether a new event, unless it is a close, would be refused."""
-        return self._admission.is_full()
+        return self._admission.is_full(coming)
 
     def workers(self) -> list[WorkerReport]:
         """Return nothing: the app's processes are not ours."""

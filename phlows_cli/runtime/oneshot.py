@@ -71,9 +71,9 @@ class OneShot:
         """Nothing is known before an event comes."""
         return ""
 
-    def is_full(self) -> bool:
+    def is_full(self, coming: int = 0) -> bool:
         """Whether a new event, unless it is a close, would be refused."""
-        return self._admission.is_full()
+        return self._admission.is_full(coming)
 
     def workers(self) -> list[WorkerReport]:
         """None of the processes stays."""

@@ -99,9 +99,9 @@ class Resident:
         """Why no worker boots; "" when that is not known to fail."""
         return self._backoff.reason
 
-    def is_full(self) -> bool:
+    def is_full(self, coming: int = 0) -> bool:
         """Whether a new event, unless it is a close, would be refused."""
-        return self._admission.is_full()
+        return self._admission.is_full(coming)
 
     def workers(self) -> list[WorkerReport]:
         """Tell of every worker, the eldest first."""
@@ -125,9 +125,9 @@ class Resident:
     async def warm(self, count: int) -> str:
         """Boot so many workers ahead; returns why none boots, "" when they did.
 
-        At most as many as may be at work, or be kept spare, at once.
+        At most as many as may be at work and be kept spare together.
         """
-        wanted = min(count, self._host.concurrency) + self._host.spare
+        wanted = min(count, self._host.concurrency + self._host.spare)
         while len(self._idle) + self._booting < wanted:
             self._boot()
         await self._tasks.settle(self._host.timeout + 3 * self._grace)
@@ -199,7 +199,7 @@ class Resident:
     def _may_try_again(self, result: HookResult) -> bool:
         """Whether an event was not started because no worker boots just now."""
         is_unstarted = result.outcome is Outcome.FAILED and not result.started
-        has_time = result.seconds < self._host.timeout
+        has_time = self._settings.tries_again and result.seconds < self._host.timeout
         return is_unstarted and has_time and not self._admission.is_stopped
 
     # Workers and those who wait for one

@@ -72,8 +72,12 @@ class Runtime(Protocol):
         never refused. Cancelling kills the process group before it returns.
         """
 
-    def is_full(self) -> bool:
-        """Whether a new event, unless it is a close, would be refused."""
+    def is_full(self, coming: int = 0) -> bool:
+        """Whether a new event, unless it is a close, would be refused.
+
+        Args:
+            coming: events that are sure to come before it.
+        """
 
     async def retire(self) -> None:
         """Wait until the hooks that were asked for are done, then stop."""

@@ -26,7 +26,8 @@ class RuntimeSettings:
 
     `queue` counts the events of a host that may wait; `output` is bytes that
     one hook may print; `url` is where the app finds the bridge (PHLOWS_URL);
-    `groups` notes the processes that run.
+    `groups` notes the processes that run; with `tries_again` a close hook waits
+    for an app that does not boot.
     """
 
     interpreters: Interpreters
@@ -36,3 +37,4 @@ class RuntimeSettings:
     slots: Slots
     launcher: Launcher = field(default_factory=Launcher)
     groups: Groups | None = None
+    tries_again: bool = True

@@ -69,6 +69,11 @@ class Lane:
         """How many wait in this lane."""
         return len(self._queue)
 
+    @property
+    def room(self) -> int:
+        """How many could be served at once now."""
+        return max(0, min(self.limit - self.running, self._slots.free))
+
     async def acquire(self, patience: float | None) -> bool:
         """Wait for a slot; every True needs one release().
 

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 ESCAPED: Final = 6
 """Bytes that one byte of output takes at most as JSON: \\u0000."""
 
+STACK_TRACE: Final = b"Stack trace:"
+"""What PHP writes between an error and how it came about: neither is its reason."""
+
 FRAME_ROOM: Final = 1024
 """Bytes of a frame besides its output."""
 
@@ -224,8 +227,11 @@ class Worker:
         self._write_errors(self._errors.feed(chunk))
 
     def _write_errors(self, lines: list[bytes]) -> None:
-        if lines and self.state is State.BOOTING:
-            self._last_words = lines[-1].decode("utf-8", "replace")
+        if self.state is State.BOOTING:
+            telling = [line for line in lines if line[:1].strip(b" \t#") and line != STACK_TRACE]
+            self._last_words = (
+                telling[-1].decode("utf-8", "replace") if telling else self._last_words
+            )
         self._stderr.write(self._job.event if self._job else self._nobody, lines)
 
     def _on_frame(self, frame: Frame) -> None:

@@ -94,12 +94,17 @@ class Outbox:
         self.is_sealed = False
         self.is_ending = False
 
-    def send(self, frame: bytes) -> bool:
-        """Queue a frame; false when the client cannot take it, or has gone."""
+    def send(self, frame: bytes, extra: int = 0) -> bool:
+        """Queue a frame; false when the client cannot take it, or has gone.
+
+        Args:
+            frame: whole.
+            extra: bytes that may wait for it besides `send_buffer`.
+        """
         if self.is_sealed:
             return False
         if self.is_stalled:
-            return self._send_stalled(frame)
+            return self._send_stalled(frame, extra)
         frames = self._frames
         if not frames:
             self.flusher.add(self)
@@ -191,18 +196,18 @@ class Outbox:
         self._frames.append(frame)
         self.size += len(frame)
 
-    def _send_stalled(self, frame: bytes) -> bool:
-        if self._has_room(len(frame)):
+    def _send_stalled(self, frame: bytes, extra: int) -> bool:
+        if self._has_room(len(frame), extra):
             self._push(frame)
             return True
         self.on_slow_consumer()
         return False
 
-    def _has_room(self, size: int) -> bool:
+    def _has_room(self, size: int, extra: int) -> bool:
         """Whether a stalled client may have `size` bytes more; cuts the fullest for it."""
         flusher = self.flusher
         waiting = self.size + self.transport.get_write_buffer_size()
-        if (waiting and waiting + size > flusher.send_buffer) or size > flusher.send_total:
+        if (waiting and waiting + size > flusher.send_buffer + extra) or size > flusher.send_total:
             return False
         while flusher.waiting + size > flusher.send_total:
             fullest = flusher.fullest()

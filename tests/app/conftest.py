@@ -13,7 +13,7 @@ def worker(tmp_path):
     def boot(code, env=None):
         one = Worker(tmp_path, code, env)
         started.append(one)
-        assert one.frame() == {"t": "ready"}, one.stderr
+        assert one.frame() == {"t": "ready", "env": True}, one.stderr
         return one
 
     yield boot

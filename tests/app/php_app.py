@@ -62,7 +62,7 @@ class Worker:
         self._watchdog.start()
         self._asked = 0
         if is_ready:
-            assert self.line() == b'{"t":"ready"}'
+            assert self.line() == b'{"t":"ready","env":true}'
 
     def __enter__(self):
         return self

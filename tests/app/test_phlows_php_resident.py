@@ -242,13 +242,13 @@ def test_a_boot_that_exits_is_never_ready(boot):
 
 def test_text_of_the_boot_stands_on_lines_before_ready(boot):
     with boot("echo 'half a'; phlows_run();", before="first\n") as worker:
-        assert [worker.line() for _ in range(3)] == [b"first", b"half a", b'{"t":"ready"}']
+        assert [worker.line() for _ in range(3)] == [b"first", b"half a", b'{"t":"ready","env":true}']
         assert verdict(worker, "auth", "t") == ([], {"t": "done", "result": True})
 
 
 def test_a_buffer_of_the_boot_goes_to_stderr(boot):
     with boot("ob_start(); echo 'boot'; phlows_run();") as worker:
-        assert worker.frame() == {"t": "ready"}
+        assert worker.frame() == {"t": "ready", "env": True}
         assert worker.end() == 0
         assert worker.stderr == "boot"
 
@@ -286,7 +286,7 @@ def test_an_error_handler_that_throws_is_not_asked_between_events(boot, tmp_path
         function wsConnect() {{ chdir('/'); rmdir('{folder}'); }}
         phlows_run();"""
     with boot(source) as worker:
-        assert worker.frame() == {"t": "ready"}
+        assert worker.frame() == {"t": "ready", "env": True}
         assert worker.ask("ws::connect", *CONTEXT)[1]["result"] is True
         assert worker.ask("ws::connect", *CONTEXT)[1] == {"t": "error", "message": "ErrorException"}
         assert worker.end() == 0

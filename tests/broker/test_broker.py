@@ -129,7 +129,7 @@ async def test_a_slow_consumer_is_matched_and_dropped_and_the_others_get_theirs(
 async def test_a_socket_that_another_ones_cast_ended_is_dropped_not_sent():
     stage = Stage(automatic=ALL_HOOKS)
     (_, first_peer), (second, second_peer) = await stage.live(), await stage.live()
-    first_peer.send = lambda _: second.end(CloseCode.SLOW_CONSUMER, "the fullest") or True
+    first_peer.send = lambda *_: second.end(CloseCode.SLOW_CONSUMER, "the fullest") or True
     receipt = cast(stage)
     assert (receipt.sent, receipt.dropped) == (1, 1)
     assert second_peer.frames == []

@@ -83,7 +83,7 @@ def test_people_see_the_command_the_lines_the_result_and_the_time(registered, ph
         'result   {"n":1}',
         "stderr   oops",
     ]
-    assert re.fullmatch(r"accepted, exit code 0, \d+\.\d ms", last)
+    assert re.fullmatch(r"done, exit code 0, \d+\.\d ms", last)
     assert (result.exit_code, result.stderr) == (0, "")
 
 
@@ -91,7 +91,7 @@ def test_a_call_without_a_result_shows_none(registered, phlows, report):
     registered("print('words')")
     assert report("a::b")["result"] is None
     lines = phlows("call", "app.example.com", "a::b").stdout.splitlines()
-    assert [line.split(" ")[0] for line in lines] == ["$", "printed", "accepted,"]
+    assert [line.split(" ")[0] for line in lines] == ["$", "printed", "done,"]
 
 
 @pytest.mark.parametrize(

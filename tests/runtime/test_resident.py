@@ -97,7 +97,7 @@ async def test_spare_workers_are_booted_ahead_and_again():
 
 async def test_idle_workers_over_spare_are_ended_after_idle_timeout():
     async with pool(idle_timeout=0.1, spare=1) as runtime:
-        assert await runtime.warm(3) == ""
+        assert await runtime.warm(4) == ""
         booted = pids(runtime)
         assert len(booted) == 4
         await until(lambda: runtime.worker_count == 1)

@@ -51,6 +51,7 @@ def call(
     from phlows_cli.config import find_config, load_config
     from phlows_cli.model import Task, normalise_host
     from phlows_cli.registry import no_such_host
+    from phlows_cli.runtime.protocol import WORKER_COMMAND
 
     config = load_config(find_config(config_path))
     name = normalise_host(typed["host"])
@@ -59,6 +60,8 @@ def call(
         raise no_such_host(name, config.hosts, str(config.path or "phlows.toml"))
     if not found.app:
         raise UsageError(f"{found.name} has no app: it is only pushed to")
+    if typed["target"] == WORKER_COMMAND:
+        raise UsageError(f"{WORKER_COMMAND} makes a worker of the app: it is no call")
     task = Task(found.name, typed["target"], tuple(_values(typed["args"])))
     if repeat is not None:
         ctx.exit(EXIT_CODES[run_often(found, task, config, repeat, as_json)])
@@ -66,7 +69,7 @@ def call(
     result = run_once(rehearsal, config)
     mark = "result" if result.is_accepted else "error"
     shown = f"{mark:<8} {visible(result.result.decode())}\n" if result.result else ""
-    emit(rehearsal.report(result), as_json, lambda: shown + verdict(result))
+    emit(rehearsal.report(result), as_json, lambda: shown + verdict(result, "done"))
     ctx.exit(EXIT_CODES[result.outcome])
 
 

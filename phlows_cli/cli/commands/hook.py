@@ -147,7 +147,7 @@ def _unregistered(name: str, app: str, hook_class: str, timeout: float | None) -
     from phlows_cli.config import read_host
 
     path = Path(app).absolute()
-    table: dict[str, object] = {"app": str(path)}
+    table: dict[str, object] = {"app": app if "://" in app else str(path)}
     if hook_class:
         table["hook_class"] = hook_class
     if timeout is not None:
