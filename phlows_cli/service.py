@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from phlows_cli import logs, system
 from phlows_cli.address import bridge_url
+from phlows_cli.app_watch import AppWatches
 from phlows_cli.banner import banner, problems, status
 from phlows_cli.broker.broker import Broker
 from phlows_cli.broker.minutes import Minutes
@@ -114,8 +115,7 @@ class Service:
         self._listeners = Listeners(self._certificate)
         self._watch = system.FileWatch(config.path)
         self._minutes = Minutes(self.broker)
-        self._app_watches: dict[tuple[str, str], system.FolderWatch] = {}
-        self._is_looking = False
+        self._apps = AppWatches(self._renew_one)
         self._asked_to_stop: asyncio.Queue[str] = asyncio.Queue()
         self._ticker = system.Ticker(tick, self._every_tick, self._every_second)
 
@@ -136,7 +136,7 @@ class Service:
             await self._kept.end_groups()
             for host in self.config.hosts.values():
                 self.broker.add_host(host, self._make_runtime)
-            self._watch_apps()
+            self._apps.apply(self.config.hosts.values())
             await self._listeners.open(self._front)
         except PhlowsError:
             await self._listeners.close()
@@ -273,7 +273,7 @@ class Service:
         rekeyed = {name for name in others if before.key_of(name) != access.key_of(name)}
         for name in rekeyed.union(self._hosts_to_change(changes)):
             self.broker.change_host(config.hosts[name], self._make_runtime)
-        self._watch_apps()
+        self._apps.apply(self.config.hosts.values())
 
     def _hosts_to_change(self, changes: Changes) -> list[str]:
         """Those with other settings; all, when what every runtime uses has changed."""
@@ -350,27 +350,6 @@ class Service:
         log.warning("stopping at once", extra={"reason": why})
         hurry.set()
 
-    def _watch_apps(self) -> None:
-        """Watch the apps whose host says so; what is known of them stays known."""
-        watched = {
-            (host.name, host.app)
-            for host in self.config.hosts.values()
-            if host.watch_app and host.runtime == "resident" and not host.is_url
-        }
-        for gone in self._app_watches.keys() - watched:
-            del self._app_watches[gone]
-        for name, app in watched - self._app_watches.keys():
-            self._app_watches[name, app] = system.FolderWatch(Path(app))
-
-    async def _look_at_apps(self) -> None:
-        """Replace the workers of apps whose files have changed."""
-        try:
-            for (name, _), watch in list(self._app_watches.items()):
-                if await asyncio.to_thread(watch.has_changed):
-                    await self._renew_one(name)
-        finally:
-            self._is_looking = False
-
     def _every_tick(self) -> None:
         self._front.tick()
         # Last, so that a loop which is stuck, or whose work fails, is restarted.
@@ -385,9 +364,8 @@ class Service:
     def _every_second(self) -> None:
         self.broker.drops.report()
         self._minutes.look()
-        if self._app_watches and not (self._is_looking or self.broker.is_draining):
-            self._is_looking = True
-            self.broker.tasks.spawn(self._look_at_apps())
+        if self._apps.is_due and not self.broker.is_draining:
+            self.broker.tasks.spawn(self._apps.look())
         if not self.broker.is_draining and self._watch.has_changed():
             self._reload_quietly("the file was changed")
 

@@ -50,7 +50,7 @@ async def test_the_broker_runs_the_tick_of_a_host_when_the_minute_turns(
 
 
 def watched(made):
-    return sorted(path for _, path in made._app_watches)
+    return sorted(path for _, path in made._apps._watches)
 
 
 async def test_only_files_of_resident_apps_that_say_so_are_watched(this_process, make):
@@ -58,15 +58,15 @@ async def test_only_files_of_resident_apps_that_say_so_are_watched(this_process,
     config = make(runtime="resident", watch_app=True)
     app = config.hosts[HOST].app
     made = Service(config)
-    made._watch_apps()
+    made._apps.apply(made.config.hosts.values())
     assert watched(made) == [app]
-    known = made._app_watches[HOST, app]
-    made._watch_apps()
-    assert made._app_watches[HOST, app] is known, "a reload forgets no change"
+    known = made._apps._watches[HOST, app]
+    made._apps.apply(made.config.hosts.values())
+    assert made._apps._watches[HOST, app] is known, "a reload forgets no change"
     for other in ({"watch_app": False}, {"runtime": "oneshot"}, url):
         host = replace(config.hosts[HOST], **other)
         made.config = replace(config, hosts={HOST: host})
-        made._watch_apps()
+        made._apps.apply(made.config.hosts.values())
         assert watched(made) == []
     await made.stop()
 

@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from secrets import token_hex
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from phlows_cli.broker.closings import Closings
 from phlows_cli.broker.deadlines import Deadlines
+from phlows_cli.broker.drain import Drain
 from phlows_cli.broker.drops import Drops
 from phlows_cli.broker.entrance import Entrance
-from phlows_cli.broker.events import Events
+from phlows_cli.broker.events import Events, describe
 from phlows_cli.broker.hooks import Application
 from phlows_cli.broker.hub import Hub
 from phlows_cli.broker.session import Phase, Session
 from phlows_cli.errors import RequestError
 from phlows_cli.journal.memory import MemoryJournal
-from phlows_cli.model import CloseCode, Hook, Receipt, token_hash
+from phlows_cli.model import CloseCode, Hook, Receipt
 from phlows_cli.tasks import Tasks
 from phlows_cli.wire.frame import text_frame
 
@@ -36,15 +37,6 @@ log = logging.getLogger("phlows.broker")
 
 RuntimeFor: TypeAlias = "Callable[[Application], Runtime | None]"
 """Makes the runtime that will work for an application; None for push-only hosts."""
-
-CLOSE_SLICE: Final = 100
-"""Sockets closed at a time when all are closed..."""
-
-CLOSE_PAUSE: Final = 0.01
-"""...with so many seconds between, so that they do not all come back at once."""
-
-HURRIED: Final = 2.0
-"""Seconds that close hooks get when a second signal came."""
 
 
 def _drop(line: bytes) -> None:
@@ -96,7 +88,7 @@ class Broker:
         self._runtimes: set[Runtime] = set()
         self._farewells = Tasks()
         self._auth_deadlines: Deadlines[Session] = Deadlines(limits.auth_timeout)
-        self._entrance = Entrance(limits, clock, self.drops)
+        self.entrance = Entrance(limits, clock, self.drops)
 
     # Hosts
 
@@ -172,30 +164,22 @@ class Broker:
         """
         app = self.apps[name]
         async with app.renewal:
+            if self.is_draining:
+                return 0, "the broker is stopping"
             return await self._renew(app, runtime_for)
 
     async def _renew(self, app: Application, runtime_for: RuntimeFor) -> tuple[int, str]:
-        before = app.runtime
-        if before is None or app.host.is_url or app.host.runtime != "resident":
+        before, host = app.runtime, app.host
+        if before is None or host.is_url or host.runtime != "resident":
             return 0, ""
-        if self.is_draining:
-            return 0, "the broker is stopping"
-        count = before.worker_count
-        made = self._application(app.host, runtime_for)
+        made = self._application(host, runtime_for)
         fresh, made.runtime = made.runtime, None
         if fresh is None:
             return 0, ""
-        # Where none boots, one must show whether the app is in order now.
-        problem = await fresh.warm(max(count, bool(before.problem)))
-        if app.runtime is not before or app.is_removed:
-            problem = "its settings were changed meanwhile"
-        if problem:
-            app.stale = f"new workers do not boot, the old ones go on: {fresh.problem}"
-            self._retire(fresh)
-            return 0, problem
-        app.runtime, app.stale = fresh, ""
-        self._retire(before)
-        return count, ""
+        count = before.worker_count
+        problem = await app.try_out(fresh, max(count, bool(before.problem)))
+        self._retire(fresh if problem else before)
+        return (0, problem) if problem else (count, "")
 
     # Tasks
 
@@ -215,7 +199,7 @@ class Broker:
         """Hold to other limits: what is counted or timed from now on."""
         self.limits = limits
         self._auth_deadlines.seconds = limits.auth_timeout
-        self._entrance.apply(limits)
+        self.entrance.apply(limits)
 
     # Connections
 
@@ -232,7 +216,7 @@ class Broker:
 
     def refusal(self, message: str) -> RequestError:
         """A 503 that says when to come back."""
-        return self._entrance.refusal(message)
+        return self.entrance.refusal(message)
 
     def admit(self, app: Application, address: str = "") -> None:
         """Let one more socket in, before anything is started for it.
@@ -245,7 +229,7 @@ class Broker:
         if app.is_recovering:
             self.drops.count("upgrade while sockets of before are closed")
             raise self.refusal(f"{app.host.name!r} is closing sockets from before a crash")
-        self._entrance.check(app, address, self.connected + self._arriving)
+        self.entrance.check(app, address, self.connected + self._arriving)
 
     async def authenticate(self, app: Application, token: str, socket: str) -> HookResult:
         """Ask the app before the upgrade is answered (`auth = "upgrade"`)."""
@@ -400,37 +384,7 @@ class Broker:
         """
         self.is_draining = True
         self.draining.set()
-        hurry = hurry or asyncio.Event()
-        deadline = self.clock() + seconds
-        for session in self._sessions():
-            session.peer.pause_reading()
-        await self._settle(seconds / 2, hurry)
-        await self._close_all()
-        left = await self._settle(max(0.0, deadline - self.clock()), hurry)
-        if left and hurry.is_set():
-            left = await self.tasks.settle(min(HURRIED, max(0.0, deadline - self.clock())))
-        if left:
-            log.error("hooks were cut at the end of drain_timeout", extra={"count": left})
-        return left
-
-    async def _settle(self, seconds: float, hurry: asyncio.Event) -> int:
-        """Wait for what runs, unless someone is in a hurry."""
-        waits = {
-            asyncio.ensure_future(self.tasks.settle(seconds)),
-            asyncio.ensure_future(hurry.wait()),
-        }
-        _, others = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for other in others:
-            other.cancel()
-        return len(self.tasks)
-
-    async def _close_all(self) -> None:
-        sessions = self._sessions()
-        for number, session in enumerate(sessions, 1):
-            wait = self._entrance.comeback.after_restart(len(sessions))
-            session.end(CloseCode.DRAIN, f"restarting, come back in {wait} s")
-            if number % CLOSE_SLICE == 0:
-                await asyncio.sleep(CLOSE_PAUSE)
+        return await Drain(self, hurry or asyncio.Event()).run(seconds)
 
     async def stop(self) -> None:
         """End what still runs, process groups included."""
@@ -440,17 +394,6 @@ class Broker:
         await self._farewells.stop()
         self.drops.report()
 
-    def _sessions(self) -> list[Session]:
+    def sessions(self) -> list[Session]:
+        """Every socket that is open, those that are not authenticated included."""
         return [session for host in self.hub.hosts for session, _ in self.hub.sockets(host)]
-
-
-def describe(target: Target) -> list[str]:
-    """A target as it may be shown: tokens as hashes, cut to 12."""
-    shown = replace(
-        target,
-        tokens=frozenset(f"token:{token_hash(token)[:12]}" for token in target.tokens),
-        not_tokens=frozenset(f"token:not:{token_hash(t)[:12]}" for t in target.not_tokens),
-    )
-    everyone = ["all"] if target.everyone else []
-    sockets = (f"socket:{id_}" for id_ in target.sockets)
-    return everyone + sorted([*shown.tokens, *shown.not_tokens, *sockets])

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from phlows_cli.model import token_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from phlows_cli.model import Target
 
 Event = dict[str, Any]
 BACKLOG: Final = 1000
@@ -86,3 +88,15 @@ class Events:
         event |= fields
         for watch in self._watches:
             watch.offer(event)
+
+
+def describe(target: Target) -> list[str]:
+    """A target as it may be shown: tokens as hashes, cut to 12."""
+    shown = replace(
+        target,
+        tokens=frozenset(f"token:{token_hash(token)[:12]}" for token in target.tokens),
+        not_tokens=frozenset(f"token:not:{token_hash(t)[:12]}" for t in target.not_tokens),
+    )
+    everyone = ["all"] if target.everyone else []
+    sockets = (f"socket:{id_}" for id_ in target.sockets)
+    return everyone + sorted([*shown.tokens, *shown.not_tokens, *sockets])

@@ -124,6 +124,22 @@ class Application:
         self._record(task, result)
         return result
 
+    async def try_out(self, fresh: Runtime, count: int) -> str:
+        """Use another runtime, once so many of its workers have booted.
+
+        Returns:
+            Why it is not used, as for who may read its log; "" when it is.
+        """
+        before = self.runtime
+        problem = await fresh.warm(count)
+        if self.runtime is not before or self.is_removed:
+            problem = "its settings were changed meanwhile"
+        elif problem:
+            self.stale = f"new workers do not boot, the old ones go on: {fresh.problem}"
+        else:
+            self.runtime, self.stale = fresh, ""
+        return problem
+
     def on_stderr(self, hook: Event, line: str) -> None:
         """Log what an app writes to stderr; the runtime bounds length and rate."""
         log.info("stderr", extra={**_ids(hook), "text": _without_token(line, hook)})

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phlows_cli.broker.broker import Broker, describe
-from phlows_cli.broker.events import Watch
+from phlows_cli.broker.broker import Broker
+from phlows_cli.broker.events import Watch, describe
 from phlows_cli.errors import RequestError, UnknownHostError
 from phlows_cli.model import Cast, CloseCode, Target, token_hash
 from tests.builders import HOST, Stage, make_host, make_limits

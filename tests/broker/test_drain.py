@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from phlows_cli.broker import broker as module
+from phlows_cli.broker import drain as module
 from phlows_cli.model import HOOK_NAMES, CloseCode
 from tests.builders import HOST, Stage, make_host
 from tests.fakes import ScriptedRuntime, turns
@@ -48,16 +48,17 @@ async def test_waiting_messages_run_before_sockets_are_closed(busy):
 
 
 async def test_after_half_of_the_time_waiting_messages_are_dropped_and_close_hooks_have_the_rest(
-    busy,
+    busy, monkeypatch
 ):
     stage, peer, first = await busy()
     settled = []
 
-    async def settle(seconds, hurry):
+    async def settle(self, seconds):
         settled.append(seconds)  # the first wait is over at once, as if its time had passed
-        return len(stage.broker.tasks) if len(settled) == 1 else await original(seconds, hurry)
+        return len(stage.broker.tasks) if len(settled) == 1 else await original(self, seconds)
 
-    original, stage.broker._settle = stage.broker._settle, settle
+    original = module.Drain._settle
+    monkeypatch.setattr(module.Drain, "_settle", settle)
     draining = drain(stage, 60)
     await turns()
     assert settled == [30.0, 60.0], "the fake clock has not moved: all of the rest is left"
