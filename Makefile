@@ -25,7 +25,7 @@ help:
 	@echo 'make format   lay the code out and mend what ruff can'
 	@echo 'make docs     write completions/, man/ and docs/commands.md anew'
 	@echo 'make bench    measure phlows beside its peers'
-	@echo 'make chaos    crowds of 5,000 clients that come and are killed at once, five times'
+	@echo 'make chaos    kills, floods, full disks, crowds of 5,000 clients (SEED=7 SECONDS=60)'
 	@echo 'make fuzz     arbitrary bytes for one part (TARGET=head RUNS=1000000); see fuzzing/README.md'
 	@echo 'make soak     clients that come, misbehave and go (MINUTES=10); writes docs/soak.md'
 	@echo 'make clean    remove $(VENV) and everything else that was made'
@@ -71,7 +71,7 @@ bench: $(VENV)/.dev-installed
 	$(BIN)/python -m benchmarks all $(ARGS)
 
 chaos: $(VENV)/.dev-installed
-	PHLOWS_CHAOS=1 $(BIN)/python -m pytest -s tests/chaos $(ARGS)
+	PHLOWS_CHAOS=1 SEED='$(SEED)' SECONDS='$(SECONDS)' $(BIN)/python -m pytest -s tests/chaos $(ARGS)
 
 fuzz: $(VENV)/.fuzz-installed
 	$(BIN)/python -m fuzzing $(if $(TARGET),$(TARGET),$(error TARGET=... names a part: see fuzzing/README.md)) --runs $(RUNS) $(ARGS)
