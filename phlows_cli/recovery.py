@@ -46,6 +46,7 @@ class Kept:
             log.warning("ending processes of a broker that was killed", extra={"count": len(alive)})
             for group in await _survivors(alive):
                 end_group(group, signal.SIGKILL)
+        self.groups.forget_left_behind()
 
     async def stop(self) -> None:
         """Let go of the files."""

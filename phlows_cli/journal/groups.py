@@ -55,9 +55,12 @@ class Groups:
             self._map = _mapped(path)
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror}; set server.state_dir") from error
-        self.left_behind = self._read()
-        self._map[:] = _header().ljust(len(self._map), b"\0")
-        self._free = list(range(_HEAD, len(self._map) - _RECORD.size, _RECORD.size))[::-1]
+        left_behind = self._read()
+        if not left_behind:
+            self._map[:] = _header().ljust(len(self._map), b"\0")
+        self.left_behind = list(left_behind.values())
+        self._left_at = list(left_behind)
+        self._free = [place for place in self._every_place()[::-1] if place not in left_behind]
         self._places: dict[int, int] = {}
 
     def add(self, group: int) -> None:
@@ -71,20 +74,31 @@ class Groups:
         """Forget a group whose leader has ended."""
         place = self._places.pop(group, None)
         if place is not None:
-            self._map[place : place + _RECORD.size] = _FREE
-            self._free.append(place)
+            self._clear(place)
+
+    def forget_left_behind(self) -> None:
+        """Forget what the last broker left, now that it was ended; not before."""
+        for place in self._left_at:
+            self._clear(place)
+        self._left_at.clear()
 
     def close(self) -> None:
         """Let go of the file."""
         self._map.close()
 
-    def _read(self) -> list[Group]:
-        """What the last broker noted, if the machine was not started anew since."""
+    def _clear(self, place: int) -> None:
+        self._map[place : place + _RECORD.size] = _FREE
+        self._free.append(place)
+
+    def _every_place(self) -> range:
+        return range(_HEAD, len(self._map) - _RECORD.size, _RECORD.size)
+
+    def _read(self) -> dict[int, Group]:
+        """What the last broker noted, by place, if the machine was not started anew since."""
         if self._map[:_HEAD] != _header():
-            return []
-        places = range(_HEAD, len(self._map) - _RECORD.size, _RECORD.size)
-        records = (Group(*_RECORD.unpack_from(self._map, place)) for place in places)
-        return [record for record in records if record.id]
+            return {}
+        records = {at: Group(*_RECORD.unpack_from(self._map, at)) for at in self._every_place()}
+        return {place: record for place, record in records.items() if record.id}
 
 
 def end_group(group: Group, number: signal.Signals) -> bool:
@@ -147,7 +161,8 @@ def _mapped(path: Path) -> mmap.mmap:
     size = _HEAD + SLOTS * _RECORD.size
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        os.ftruncate(descriptor, size)
+        # Room for all of it: writing a page that a full disk has not got would kill us.
+        os.posix_fallocate(descriptor, 0, size)
         return mmap.mmap(descriptor, size)
     finally:
         os.close(descriptor)

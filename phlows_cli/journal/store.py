@@ -124,8 +124,9 @@ class Store:
             (version,) = rows.fetchone()
         if version not in (0, VERSION):
             raise sqlite3.DatabaseError(f"it is of version {version}, this phlows knows {VERSION}")
-        self._database.execute(_SCHEMA)
-        self._database.execute(f"PRAGMA user_version = {VERSION}")
+        if version == 0:  # one that is there is not written to: its disk may be full
+            self._database.execute(_SCHEMA)
+            self._database.execute(f"PRAGMA user_version = {VERSION}")
 
     def _select(self, condition: str) -> list[Entry]:
         query = f"SELECT {_COLUMNS} FROM sockets WHERE {condition}"  # noqa: S608 - our own text

@@ -44,6 +44,7 @@ def path(tmp_path):
 def left(path):
     """What the next broker finds."""
     after = Groups(path)
+    after.forget_left_behind()
     after.close()
     return after.left_behind
 
@@ -58,6 +59,14 @@ def test_what_is_noted_is_found_by_the_next_broker_once(path, start):
     found = left(path)
     assert [group.id for group in found] == [process.pid]
     assert is_alive(found[0])
+    assert left(path) == []
+
+
+def test_what_was_not_ended_yet_is_found_by_the_one_after_that_too(path):
+    Groups(path).add(42)
+    killed_at_its_start = Groups(path)
+    killed_at_its_start.add(43)
+    assert [group.id for group in left(path)] == [42, 43]
     assert left(path) == []
 
 

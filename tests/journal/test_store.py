@@ -37,6 +37,15 @@ def test_what_was_written_is_there_after_it_is_opened_again(opened):
     assert opened().entries() == rows[::-1]
 
 
+def test_a_journal_that_is_there_is_opened_without_a_write(opened, tmp_path):
+    opened().close()
+    file = tmp_path / "state" / "journal.db"
+    before = file.read_bytes()
+    assert opened().entries() == []
+    assert file.read_bytes() == before
+    assert not (tmp_path / "state" / "journal.db-wal").stat().st_size
+
+
 def test_an_entry_is_replaced_given_another_token_and_removed(opened):
     store = opened()
     store.write([insertion(entry(1)), insertion(entry(1, attempts=1)), insertion(entry(2))])
