@@ -5,7 +5,7 @@ hook=${1#*::}
 number=-
 answer=true
 case $hook in
-receive) number=${5#*:} number=${number%%,*} answer=$5 ;;
+receive) number=${5#*:} number=${number# } number=${number%%[!0-9]*} answer=$5 ;;
 connect) [ "$3" != nobody ] || answer=false ;;
 auth) [ "$3" != stranger ] || answer=false ;;
 esac
