@@ -23,6 +23,7 @@ COMMANDS: Final = (
         "Run",
         (
             Row("serve", "Run the broker."),
+            Row("demo", "Show what it can do, in a browser."),
             Row("reload", "Let the broker read its configuration again."),
             Row("drain", "Stop the broker in order."),
             Row("cast", "Push a message to connected clients."),
