@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import logging
 import os
 import resource
 import signal
@@ -22,13 +21,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final, Protocol, TypeAlias, TypeVar
 
-_log = logging.getLogger("phlows.runtime")
+from phlows_cli.runtime.reaping import collect, was_killed
 
 GRACE: Final = 1.0
 """Seconds between TERM and KILL."""
-
-LOST_STATUS: Final = 255
-"""The exit code when the system gave the status to nobody (SIGCHLD ignored)."""
 
 _CHUNK: Final = 65536
 
@@ -109,6 +105,7 @@ class Process:
         self._exited: asyncio.Future[None] = self._loop.create_future()
         self._silent: asyncio.Future[None] = self._loop.create_future()
         self._groups: Groups | None = None
+        self._is_ending = False
         self._child = _start(command, folder, env, has_stdin=has_stdin)
         self._pidfd: int | None = None
         self._pipes: list[_Pipe] = []
@@ -189,6 +186,7 @@ class Process:
 
     async def end(self, grace: float = GRACE) -> None:
         """Kill the whole group: TERM, a grace, KILL, also when cancelled."""
+        self._is_ending = True
         try:
             self._signal(signal.SIGTERM)
             await asyncio.wait((self._silent,), timeout=grace)
@@ -234,7 +232,7 @@ class Process:
             with suppress(ChildProcessError):
                 os.waitid(os.P_PID, self._child.pid, os.WEXITED | os.WNOWAIT)
         else:
-            self._child.returncode = _collect(self._child.pid, 0)
+            self._child.returncode = collect(self._child.pid, 0)
         with suppress(RuntimeError):  # the loop was closed before the process ended
             self._loop.call_soon_threadsafe(self._on_exit)
 
@@ -246,6 +244,8 @@ class Process:
 
     def _on_exit(self) -> None:
         self._unwatch()
+        if not self._is_ending and was_killed(self.pid):
+            self._signal(signal.SIGKILL)  # nobody left its children behind on purpose
         try:
             for pipe in self._pipes:
                 pipe.drain()
@@ -268,7 +268,7 @@ class Process:
         if self._groups is not None:
             self._groups.discard(self._child.pid)
         if self._child.returncode is None:
-            self._child.returncode = _collect(self._child.pid, os.WNOHANG)
+            self._child.returncode = collect(self._child.pid, os.WNOHANG)
 
 
 class _Inlet:
@@ -380,16 +380,6 @@ def _start(
         env=env,
         start_new_session=True,
     )
-
-
-def _collect(pid: int, flags: int) -> int:
-    """Reap; where somebody else did, the status is lost and counts as failure."""
-    try:
-        _, status = os.waitpid(pid, flags)
-    except ChildProcessError:
-        _log.warning("exit status of process %d was lost: is SIGCHLD ignored?", pid)
-        return LOST_STATUS
-    return os.waitstatus_to_exitcode(status)
 
 
 def _settle(future: asyncio.Future[_T], value: _T) -> None:

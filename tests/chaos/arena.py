@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.chaos.plan import HOSTS
-from tests.chaos.process import children
+from tests.chaos.process import children, stat_fields
 from tests.chaos.witness import ONE_SHOT, RESIDENT
 from tests.conformance.program import Program
 from tests.conformance.stream import DEADLINE
@@ -129,18 +129,11 @@ class Arena:
     # Other faults
 
     def kill_hook(self, share):
-        """kill -9 of a worker, or of the group of another hook.
-
-        A child that a process leaves behind may go on; that of a worker may not.
-        """
+        """kill -9 of a process that runs a hook, but not of its children."""
         found = sorted(children(self.program.pid))
-        if not found:
-            return
-        chosen = found[int(share * len(found))]
-        with suppress(OSError):
-            is_worker = b"phlo_serve" in Path(f"/proc/{chosen}/cmdline").read_bytes()
-            kill = os.kill if is_worker else os.killpg
-            kill(chosen, signal.SIGKILL)
+        if found:
+            with suppress(ProcessLookupError):
+                os.kill(found[int(share * len(found))], signal.SIGKILL)
 
     def reload(self):
         """Other limits, another timeout, a host less or more; on SIGHUP."""
@@ -206,6 +199,17 @@ class Arena:
                 os.kill(pid, signal.SIGKILL)
         if self.has_disk:
             subprocess.run(["umount", "--lazy", str(self.state)], check=True)
+
+
+def describe(pid):
+    """What a process is, for who wonders why it is there."""
+    with suppress(OSError):
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        state, parent, group, *rest = stat_fields(pid)
+        up = time.clock_gettime(time.CLOCK_BOOTTIME)
+        age = up - int(rest[16]) / os.sysconf("SC_CLK_TCK")
+        return f"{pid} ({command.strip()}) {state}, of {parent}, group {group}, for {age:.1f} s"
+    return f"{pid}, which has ended meanwhile"
 
 
 def mount(folder):

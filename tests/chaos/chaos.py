@@ -21,7 +21,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from tests.chaos import witness
-from tests.chaos.arena import Arena
+from tests.chaos.arena import Arena, describe
 from tests.chaos.plan import HOSTS, plan
 from tests.chaos.process import sample
 from tests.chaos.visitor import Visitor
@@ -206,7 +206,7 @@ class Chaos:
         lines = witness.read(self.arena.ledger)
         rules = witness.Rules(HOSTS, marks=not self.arena.was_full)
         self.wrong += rules.check(lines)
-        self.wrong += [f"process {pid} is left" for pid in self.arena.left_behind()]
+        self.wrong += [f"left: process {describe(pid)}" for pid in self.arena.left_behind()]
         if rows := journal_rows(self.arena.state):
             self.wrong.append(f"{rows} rows are left in the journal")
         self._account()

@@ -37,10 +37,15 @@ def children(pid):
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # it has ended meanwhile
-            parent = stat.read_text().rpartition(")")[2].split()[1]
-            if int(parent) == pid:
-                found.append(int(stat.parent.name))
+            child = int(stat.parent.name)
+            if int(stat_fields(child)[1]) == pid:
+                found.append(child)
     return found
+
+
+def stat_fields(pid):
+    """/proc/*/stat from the state on: state, parent, group and so on."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 @contextmanager

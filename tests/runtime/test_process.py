@@ -11,7 +11,8 @@ from contextlib import suppress
 import pytest
 
 from phlows_cli.runtime import process as module
-from phlows_cli.runtime.process import LOST_STATUS, Launcher, Process
+from phlows_cli.runtime.process import Launcher, Process
+from phlows_cli.runtime.reaping import LOST_STATUS
 from tests.runtime.apps import Printed, gone, is_running
 from tests.runtime.leaks import open_descriptors
 
@@ -114,6 +115,17 @@ async def test_a_background_child_that_holds_stdout_is_neither_awaited_nor_kille
     assert is_running(child)
     os.kill(child, signal.SIGKILL)
     await gone(child)
+
+
+@pytest.mark.skipif(not hasattr(os, "waitid"), reason="it cannot be known in time without waitid")
+async def test_what_a_process_that_was_killed_left_running_is_killed(tmp_path):
+    printed = Printed()
+    process = start("sleep 300 & echo $!; exec sleep 300", tmp_path, printed)
+    await printed.until(1)
+    os.kill(process.pid, signal.SIGKILL)
+    assert await process.finish(LONG)
+    process.close()
+    await gone(int(printed.lines[0]))
 
 
 async def test_what_stdout_holds_at_the_exit_is_read(way, tmp_path):
