@@ -11,6 +11,7 @@ import resource
 import shutil
 import signal
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,12 @@ PROGRAMS = {
     "fish": (("fish",), "fish"),
     "zsh": (("zsh",), "zsh"),
     "systemd": (("systemd-analyze",), "systemd"),
+    "browser": (("google-chrome", "chromium-browser", "chromium"), "chromium"),
 }
 """Marker -> the commands of which one must be there, and Debian's package for it."""
+
+MODULES = {"browser": "playwright"}
+"""Marker -> what its tests import, and other tests do not."""
 
 TEST_TIMEOUT = 30.0
 """Seconds after which a test that waits for something is told that it never came."""
@@ -31,12 +36,19 @@ TEST_TIMEOUT = 30.0
 
 def pytest_runtest_setup(item):
     for marker, (commands, package) in PROGRAMS.items():
-        if item.get_closest_marker(marker) is None or any(map(shutil.which, commands)):
+        if item.get_closest_marker(marker) is None:
             continue
-        reason = f"{commands[-1]} is missing: apt install {package}"
-        if os.environ.get("PHLOWS_REQUIRE_ALL") == "1":
-            pytest.fail(f"{reason} (PHLOWS_REQUIRE_ALL=1 allows no skipping)", pytrace=False)
-        pytest.skip(reason)
+        if not any(map(shutil.which, commands)):
+            leave_out(f"{commands[-1]} is missing: apt install {package}")
+        module = MODULES.get(marker)
+        if module is not None and find_spec(module) is None:
+            leave_out(f"{module} is missing: pip install {module}")
+
+
+def leave_out(reason):
+    if os.environ.get("PHLOWS_REQUIRE_ALL") == "1":
+        pytest.fail(f"{reason} (PHLOWS_REQUIRE_ALL=1 allows no skipping)", pytrace=False)
+    pytest.skip(reason)
 
 
 @pytest.hookimpl(tryfirst=True)

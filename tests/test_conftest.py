@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.conftest import PROGRAMS, pytest_runtest_setup
+from tests import conftest
+from tests.conftest import MODULES, PROGRAMS, pytest_runtest_setup
 
 
 def setup(*markers):
@@ -32,6 +33,16 @@ def test_a_missing_program_skips_its_tests_and_says_what_to_install(nothing_inst
 def test_where_all_must_run_a_missing_program_is_a_failure(nothing_installed, monkeypatch, marker):
     monkeypatch.setenv("PHLOWS_REQUIRE_ALL", "1")
     with pytest.raises(pytest.fail.Exception, match="allows no skipping"):
+        setup(marker)
+
+
+@pytest.mark.parametrize("marker", MODULES)
+def test_a_missing_module_is_told_in_the_same_way(monkeypatch, marker):
+    monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/it")
+    monkeypatch.setattr(conftest, "find_spec", lambda _: None)
+    monkeypatch.delenv("PHLOWS_REQUIRE_ALL", raising=False)
+    module = MODULES[marker]
+    with pytest.raises(pytest.skip.Exception, match=f"is missing: pip install {module}$"):
         setup(marker)
 
 

@@ -7,7 +7,10 @@ import os
 import shutil
 import subprocess
 import threading
+from contextlib import contextmanager
 from pathlib import Path
+
+from tests.conformance.program import free_port
 
 ROOT = Path(__file__).parents[2]
 SDK = ROOT / "phlows_cli" / "assets" / "phlows.php"
@@ -42,6 +45,27 @@ def run(app, *arguments, **env):
 
 def receive(app, message, **env):
     return run(app, "ws::receive", *CONTEXT, json.dumps(message), **env)
+
+
+@contextmanager
+def website(page, **env):
+    """PHP's own web server with one page; yields its address."""
+    port = free_port()
+    server = subprocess.Popen(
+        [php(), "-d", "output_buffering=4096", "-S", f"127.0.0.1:{port}", page],
+        env=environment(**env),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    watchdog = threading.Timer(DEADLINE, server.kill)
+    watchdog.start()
+    while "started" not in (line := server.stderr.readline()):
+        assert line, "the web server did not start"
+    yield f"http://127.0.0.1:{port}/"
+    server.kill()
+    watchdog.cancel()
+    server.communicate()
 
 
 class Worker:

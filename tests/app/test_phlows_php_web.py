@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import threading
 import urllib.request
-from contextlib import contextmanager
 
 import pytest
 
-from tests.app.php_app import APP, DEADLINE, SDK, environment, php
-from tests.conformance.program import free_port
+from tests.app.php_app import APP, DEADLINE, SDK, website
 
 pytestmark = pytest.mark.php
 
@@ -23,27 +19,6 @@ STREAM = """
     file_get_contents(getenv('FIFO'));
     apply(toast: 'Done');
 """
-
-
-@contextmanager
-def website(page, **env):
-    """PHP's own web server with one page; yields its address."""
-    port = free_port()
-    server = subprocess.Popen(
-        [php(), "-d", "output_buffering=4096", "-S", f"127.0.0.1:{port}", page],
-        env=environment(**env),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    watchdog = threading.Timer(DEADLINE, server.kill)
-    watchdog.start()
-    while "started" not in (line := server.stderr.readline()):
-        assert line, "the web server did not start"
-    yield f"http://127.0.0.1:{port}/"
-    server.kill()
-    watchdog.cancel()
-    server.communicate()
 
 
 def test_a_streamed_response_is_a_line_at_once_for_each_apply(tmp_path):

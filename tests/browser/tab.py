@@ -1,0 +1,64 @@
+"""A page open in the browser, and what a test waits for in it."""
+
+from __future__ import annotations
+
+import re
+
+ORIGIN = re.compile(r"^https?://[^/]+/$")
+
+
+class Tab:
+    """One page; what it logs as an error is a fault unless the test expects it."""
+
+    def __init__(self, page, agent):
+        self.page = page
+        self.agent = agent
+        self._expected = []
+        self._faults = []
+        page.on("console", lambda message: self._note(message.type, message.text))
+        page.on("pageerror", lambda error: self._note("error", f"uncaught: {error}"))
+
+    def _note(self, kind, text):
+        if kind == "error":
+            self._faults.append(text)
+
+    def expects(self, *patterns):
+        """Errors that belong to the test, as the browser words them."""
+        self._expected += patterns
+
+    def check(self):
+        """Nothing was logged as an error that the test did not expect."""
+        faults = [
+            text for text in self._faults if not any(re.search(p, text) for p in self._expected)
+        ]
+        assert not faults, faults
+
+    def run(self, script, argument=None):
+        """What an expression or a function of the page comes to."""
+        return self.page.evaluate(script, argument)
+
+    def until(self, script, argument=None):
+        """Wait until an expression or a function of the page is true; what it came to."""
+        return self.page.wait_for_function(script, arg=argument).json_value()
+
+    def shows(self, selector, text):
+        """Wait until an element has exactly this text."""
+        _expect(self.page.locator(selector)).to_have_text(text)
+
+    def shows_all(self, selector, texts):
+        """Wait until the matching elements have these texts, in order."""
+        _expect(self.page.locator(selector)).to_have_text(texts)
+
+    def says(self, text):
+        """Type a message into the field `#text` and send it."""
+        self.page.fill("#text", text)
+        self.page.press("#text", "Enter")
+
+    def close(self):
+        self.page.close()
+
+
+def _expect(locator):
+    from playwright.sync_api import expect  # here, as it may not be installed where tests are read
+
+    return expect(locator)
