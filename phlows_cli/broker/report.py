@@ -23,7 +23,7 @@ def health(broker: Broker, started: float, only: frozenset[str] | None = None) -
 
     Args:
         broker: counted are its authenticated sockets.
-        started: when the broker started, in Unix seconds.
+        started: when the broker started, in seconds of time.monotonic().
         only: the hosts that are told of; None: all.
 
     Source: docs/protocol.md, "Health".
@@ -34,7 +34,7 @@ def health(broker: Broker, started: float, only: frozenset[str] | None = None) -
     return {
         "status": "ok",
         "version": phlows_cli.__version__,
-        "uptime": round(time.time() - started, 3),
+        "uptime": round(time.monotonic() - started, 3),
         "hosts": sockets,
         "sockets": sockets,
         "connections": broker.connected,

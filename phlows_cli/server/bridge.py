@@ -129,7 +129,7 @@ class Bridge:
         self.access = access
         self._pages = pages
         self._control = control
-        self._started = time.time()
+        self._started = time.monotonic()
 
     def answer(self, request: Request, caller: Caller) -> Answer:
         """The answer to one request; an error is an answer too."""

@@ -32,6 +32,9 @@ FULL_SECONDS = 1.5
 PATIENCE = 90.0
 """Seconds for all close hooks to be run in the end, retries included."""
 
+STARTING = 30.0
+"""Seconds at most between the first start of the broker and the first step."""
+
 FILLER = "x" * 4000
 MANY_CASTS = 60
 FLOOD = 400
@@ -49,18 +52,29 @@ class Chaos:
         self.done = Counter()
         self.seen = Counter()
         self._visitors = {}
+        self._open = set()
         self._leaving = set()
         self._came = 0
         self._casts = 0
         self._freeing = None
 
     async def run(self, steps):
-        began = time.monotonic()
+        self._began = time.monotonic() - STARTING
+        try:
+            await self._take(steps)
+            await self._settle()
+        finally:
+            for task in self._leaving:
+                task.cancel()
+            for visitor in self._open:
+                visitor.abort()
+            await asyncio.sleep(0)  # in which they close
+
+    async def _take(self, steps):
         for step in steps:
-            await asyncio.sleep(max(0.0, began + step.at - time.monotonic()))
+            await asyncio.sleep(max(0.0, self._began + STARTING + step.at - time.monotonic()))
             await getattr(self, "_" + step.name.replace(" ", "_"))(**step.how)
             self.done[step.name] += 1
-        await self._settle()
 
     # What clients do
 
@@ -72,6 +86,7 @@ class Chaos:
         visitor = await Visitor.come(self.arena.program.address, name, host, HOSTS[host], token)
         if visitor is not None:
             self._visitors[slot] = visitor
+            self._open.add(visitor)
 
     async def _speak(self, slot, count, **_):
         if slot in self._visitors:
@@ -102,6 +117,7 @@ class Chaos:
 
     async def _see_off(self, visitor, how):
         await visitor.leave(how)
+        self._open.discard(visitor)
         self.wrong += visitor.wrong
         self.seen["clients"] += 1
         self.seen["answers"] += visitor.answered
@@ -193,10 +209,14 @@ class Chaos:
             await self._leave(slot, "politely" if slot % 2 else "reset")
         if self._leaving:
             await asyncio.wait(self._leaving)
+        for visitor in self._open:  # those that do not read
+            visitor.abort()
+            self.wrong += visitor.wrong
         await asyncio.to_thread(self._judge)
 
     def _judge(self):
         self._await_quiet()
+        self._check_clock()
         after = sample(self.arena.program.pid)
         self.wrong += self.arena.stop()
         self.wrong += self._find_leaks(after, sample(self.arena.program.pid))
@@ -211,6 +231,13 @@ class Chaos:
             self.wrong.append(f"{rows} rows are left in the journal")
         self._account()
         self._count(lines)
+
+    def _check_clock(self):
+        """What is measured in seconds does not jump with the wall clock."""
+        self.arena.jump_in_time(-86400.0)
+        uptime = self.arena.program.health()["uptime"]
+        if not 0 <= uptime <= time.monotonic() - self._began:
+            self.wrong.append(f"up for {uptime} s when the clock has jumped")
 
     def _await_quiet(self):
         """Wait until nothing is owed or under way, or it has been long enough."""

@@ -87,6 +87,9 @@ class Visitor(asyncio.Protocol):
             self._say(CLOSE, struct.pack("!H", 1000))
         self._transport.abort() if how != "in the midst" else self._transport.close()
 
+    def abort(self):
+        self._transport.abort()
+
     async def _hear_all(self):
         """Wait for an answer to each message, for as long as the socket is open."""
         try:
