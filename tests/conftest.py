@@ -23,6 +23,7 @@ PROGRAMS = {
     "fish": (("fish",), "fish"),
     "zsh": (("zsh",), "zsh"),
     "systemd": (("systemd-analyze",), "systemd"),
+    "node": (("node",), "nodejs"),
     "browser": (("google-chrome", "chromium-browser", "chromium"), "chromium"),
 }
 """Marker -> the commands of which one must be there, and Debian's package for it."""

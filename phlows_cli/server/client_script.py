@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
 from phlows_cli import __version__
-from phlows_cli.errors import RequestError
-from phlows_cli.wire.response import text_response
+from phlows_cli.wire.response import error_response, text_response
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
     from phlows_cli.wire.request import Request
 
@@ -49,8 +47,7 @@ class Asset:
         return sha256(self.body).hexdigest()[:16]
 
 
-@cache
-def assets() -> Mapping[str, Asset]:
+def read_assets() -> dict[str, Asset]:
     """The client's files by their names."""
     folder = files("phlows_cli") / "assets"
     source = (folder / "phlows.js").read_text(encoding="utf-8")
@@ -73,27 +70,29 @@ def as_module(source: str) -> str:
     return source.removesuffix(LAST_LINE) + EXPORTS
 
 
-def answer(request: Request, paths: Collection[str]) -> bytes | None:
-    """A file of the client; None when that is not what is asked for.
+class ClientScript:
+    """Serves the client, as it was when the broker started.
 
     Args:
-        request: any but an upgrade.
-        paths: where sockets are opened; often a proxy passes nothing else on.
-
-    Raises:
-        RequestError: 405 for a method that is neither GET nor HEAD.
+        paths: where sockets are opened; the client is served under these, too,
+            since often a proxy passes nothing else on.
     """
-    folder, _, name = request.path.rpartition("/")
-    asset = assets().get(name)
-    if asset is None or not ("*" in paths or not folder or folder in _folders(paths)):
-        return None
-    if request.method not in ("GET", "HEAD"):
-        raise RequestError(f"{name} takes GET", 405, (("Allow", "GET, HEAD"),))
-    return _answer(asset, request)
 
+    def __init__(self, paths: Collection[str]) -> None:
+        self._assets = read_assets()
+        self._is_anywhere = "*" in paths
+        self._folders = {path.rstrip("/") for path in paths} | {""}
 
-def _folders(paths: Collection[str]) -> set[str]:
-    return {path.rstrip("/") for path in paths}
+    def answer(self, request: Request) -> bytes | None:
+        """A file of the client; None when that is not what is asked for."""
+        folder, _, name = request.path.rpartition("/")
+        asset = self._assets.get(name)
+        if asset is None or not (self._is_anywhere or folder in self._folders):
+            return None
+        if request.method in ("GET", "HEAD"):
+            return _answer(asset, request)
+        allow = (("Allow", "GET, HEAD"),)
+        return error_response(405, f"{name} takes GET", allow, keep_alive=request.keep_alive)
 
 
 def _answer(asset: Asset, request: Request) -> bytes:

@@ -176,7 +176,8 @@ class Connection(asyncio.Protocol):
             headers = (("Upgrade", "websocket"), ("Connection", "Upgrade"))
             message = "sockets are opened here: use a WebSocket client"
             return error_response(426, message, headers, keep_alive=request.keep_alive)
-        return self._front.bridge.answer(request, self._caller)
+        client = self._front.client.answer(request)
+        return client or self._front.bridge.answer(request, self._caller)
 
     def _after_answers(self) -> None:
         if self._is_ending:

@@ -7,6 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING, Final
 
 from phlows_cli.broker.deadlines import Deadlines
+from phlows_cli.server.client_script import ClientScript
 from phlows_cli.server.keepalive import Keepalive
 from phlows_cli.server.outbox import Flusher
 
@@ -55,6 +56,7 @@ class Front:
         self.config = config
         self.broker = broker
         self.bridge = bridge
+        self.client = ClientScript(server.paths)
         self.access = access
         self._room = room
         self.flusher = Flusher(limits.send_buffer, limits.send_total)
