@@ -1,7 +1,7 @@
 // The page of `phlows demo`. What arrives is applied by phlows.js: this file only sends, and shows
 // what goes by. It builds no HTML: the app does, which escapes what people type.
 
-import * as phlows from '/phlows.mjs'
+import phlows from '/phlows.mjs'
 
 const FRAMES_SHOWN = 80
 const FRAME_TEXT = 600
@@ -82,30 +82,30 @@ let running = null
 
 part('job-run').addEventListener('click', async () => {
   if (running) return running.abort()
-  running = new AbortController()
   part('job-run').textContent = 'Stop'
-  try {
-    await phlows.fetch(document.body.dataset.job, { method: 'POST', signal: running.signal })
-  } catch {
-    part('job-step').textContent = running.signal.aborted ? 'Stopped.' : 'It could not be finished.'
-  }
+  running = phlows.fetch(document.body.dataset.job, { method: 'POST' })
+  running.on('message', line => show('http', line))
+  running.on('abort', () => { part('job-step').textContent = 'Stopped.' })
+  running.on('error', () => { part('job-step').textContent = 'It could not be finished.' })
+  await running.catch(() => {})  // told by the events
   running = null
   part('job-run').textContent = 'Run again'
 })
 
 // The frames that go by
 
+const WAYS = { in: '\u2193 in', out: '\u2191 out', http: '\u2193 http' }
 const counts = { in: 0, out: 0 }
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' })
 
 function show(way, message) {
-  part(way).textContent = ++counts[way]
+  if (way in counts) part(way).textContent = ++counts[way]
   if (part('pause').getAttribute('aria-pressed') === 'true') return
   const text = JSON.stringify(message)
   const row = document.createElement('li')
   row.className = way
   row.append(
-    cell('span', way === 'in' ? '\u2193 in' : '\u2191 out'),
+    cell('span', WAYS[way]),
     cell('time', clock.format()),
     cell('code', text.length > FRAME_TEXT ? `${text.slice(0, FRAME_TEXT)}\u2026` : text),
   )
