@@ -224,7 +224,7 @@ class Chaos:
         self.arena._look_at_drops()
         self.arena.program.stop()
         lines = witness.read(self.arena.ledger)
-        rules = witness.Rules(HOSTS, marks=not self.arena.was_full)
+        rules = witness.Rules(HOSTS, marks=not self.arena.was_full, kills=True)
         self.wrong += rules.check(lines)
         self.wrong += [f"left: process {describe(pid)}" for pid in self.arena.left_behind()]
         if rows := journal_rows(self.arena.state):

@@ -21,7 +21,7 @@ TOKENS = ("anna", "ben", "cleo", "dora")
 SLOTS = 40
 """Clients at a time, at most."""
 
-PAUSE = 0.06
+PAUSE = 0.04
 """Seconds between two steps, at most."""
 
 LEAVES = ("politely", "politely", "reset", "drop", "in the midst")

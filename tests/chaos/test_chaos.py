@@ -36,10 +36,10 @@ def test_whatever_happens_what_was_promised_holds(tmp_path, nth):
     assert not chaos.wrong, text
     assert chaos.arena.lives > 2, text
     assert chaos.done.keys() >= set(FAULTS), text
-    for hook in ("connect", "auth", "receive", "close"):
-        assert chaos.seen[f"hooks {hook}"], text
-    for what in ("answers", "casts heard", "closes client", "closes crash"):
-        assert chaos.seen[what], text
+    expected = {"hooks connect", "hooks close", "closes crash"}
+    if IS_LONG:
+        expected |= {"hooks auth", "hooks receive", "answers", "casts heard", "closes client"}
+    assert expected <= {what for what, count in chaos.seen.items() if count}, text
 
 
 def test_a_seed_decides_every_step():

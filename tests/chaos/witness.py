@@ -83,11 +83,13 @@ class Rules:
     Args:
         auth: the auth mode of each host.
         marks: whether every attempt could be noted in the journal before it began.
+        kills: whether hooks were killed, maybe before they wrote that they began.
     """
 
-    def __init__(self, auth, *, marks=True):
+    def __init__(self, auth, *, marks=True, kills=False):
         self._auth = auth
         self._marks = marks
+        self._kills = kills
 
     def check(self, lines):
         """Each fault that was found, in a sentence."""
@@ -106,7 +108,8 @@ class Rules:
             yield "a close though connect refused"
         if any(line.reason not in REASONS for line in closes):
             yield "a close without a reason that is known"
-        if closes and closes[0].reason != "crash" and not has(begun, "connect"):
+        is_strange = not (self._kills or has(begun, "connect"))
+        if closes and closes[0].reason != "crash" and is_strange:
             yield "a close without connect, and no crash"
         attempts = [int(line.attempt) for line in closes]
         # An attempt that the journal could not note is not known to the next broker.
