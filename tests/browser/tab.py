@@ -10,7 +10,7 @@ ORIGIN = re.compile(r"^https?://[^/]+/$")
 class Tab:
     """One page; what it logs as an error is a fault unless the test expects it."""
 
-    def __init__(self, page, agent):
+    def __init__(self, page, agent=""):
         self.page = page
         self.agent = agent
         self._expected = []
@@ -31,7 +31,12 @@ class Tab:
         faults = [
             text for text in self._faults if not any(re.search(p, text) for p in self._expected)
         ]
+        self._faults, self._expected = [], []
         assert not faults, faults
+
+    def do(self, statements):
+        """Run statements in the page, whatever they come to."""
+        self.page.evaluate(f"() => {{ {statements} }}")
 
     def run(self, script, argument=None):
         """What an expression or a function of the page comes to."""
