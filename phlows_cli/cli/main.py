@@ -32,6 +32,7 @@ COMMANDS: Final = (
     Section(
         "Apps",
         (
+            Row("new", "Write a small app to begin with."),
             Row("host", "Register, change and list the hosts and their apps."),
             Row("hook", "Run one hook of an app, without a broker."),
             Row("call", "Let an app run one of its functions."),
