@@ -137,7 +137,9 @@ def test_every_command_that_is_mentioned_exists():
 
 
 def test_every_route_of_the_bridge_is_described_and_no_other():
-    described = set(re.findall(r"`(GET|POST) (/[\w/]+)", section(TEXTS["protocol.md"], "The bridge")))
+    described = set(
+        re.findall(r"`(GET|POST) (/[\w/]+)", section(TEXTS["protocol.md"], "The bridge"))
+    )
     assert described == {(route.method, path) for path, route in ROUTES.items()}
 
 

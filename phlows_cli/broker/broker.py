@@ -84,6 +84,7 @@ class Broker:
         self.journal = journal or MemoryJournal()
         self.closings = Closings(self, left_behind)
         self.connected = 0
+        self.leaving = 0
         self._arriving = 0
         self._runtimes: set[Runtime] = set()
         self._farewells = Tasks()
@@ -290,6 +291,7 @@ class Broker:
     def on_left(self, session: Session, code: int, reason: str) -> None:
         """The socket is gone: out of the hub before its close hook runs."""
         self.connected -= 1
+        self.leaving += 1
         session.app.connected -= 1
         self._auth_deadlines.discard(session)
         self.hub.remove(session.app.host.name, session)
@@ -299,6 +301,7 @@ class Broker:
 
     def on_finished(self, session: Session) -> None:
         """The close hook is done and nothing is left of the session."""
+        self.leaving -= 1
         self.finish(session.app)
 
     def finish(self, app: Application) -> None:

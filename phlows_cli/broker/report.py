@@ -38,6 +38,7 @@ def health(broker: Broker, started: float, only: frozenset[str] | None = None) -
         "hosts": sockets,
         "sockets": sockets,
         "connections": broker.connected,
+        "leaving": broker.leaving,
         "configured": sorted(apps),
         "registered": sorted(host for host, counts in sockets.items() if counts["sockets"]),
         "workers": sum(pool["workers"] for pool in pools.values()),

@@ -242,7 +242,8 @@ class Session:
         """Have the close hook outlive a crash from before connect starts."""
         if not self.app.has("close"):
             return True
-        self.app.entering += 1
+        coming = self.app.has("connect")
+        self.app.entering += coming
         try:
             await self._broker.journal.open(self._entry())
         except JournalError:
@@ -250,7 +251,7 @@ class Session:
             self.end(CloseCode.OVERLOAD, "the journal cannot be written, come back later")
             return False
         finally:
-            self.app.entering -= 1
+            self.app.entering -= coming
         self._is_journaled = True
         return True
 

@@ -242,7 +242,11 @@ def test_a_boot_that_exits_is_never_ready(boot):
 
 def test_text_of_the_boot_stands_on_lines_before_ready(boot):
     with boot("echo 'half a'; phlows_run();", before="first\n") as worker:
-        assert [worker.line() for _ in range(3)] == [b"first", b"half a", b'{"t":"ready","env":true}']
+        assert [worker.line() for _ in range(3)] == [
+            b"first",
+            b"half a",
+            b'{"t":"ready","env":true}',
+        ]
         assert verdict(worker, "auth", "t") == ([], {"t": "done", "result": True})
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from tests.conformance.stream import DEADLINE
 
 APP = Path(__file__).parent / "apps" / "ledger.sh"
+WORKER = Path(__file__).parent / "apps" / "ledger.py"
 
 
 class Ledger:

@@ -26,12 +26,13 @@ from pathlib import Path
 import websockets
 from websockets.asyncio.client import connect
 
-from tests.chaos.ledger import APP, Ledger
+from tests.chaos.chaos import journal_rows
+from tests.chaos.ledger import APP, WORKER, Ledger
 from tests.chaos.process import sample
 from tests.chaos.soak_report import report
 from tests.conformance.program import Program
 
-HOST = "soak.example.com"
+HOSTS = {"soak.example.com": (APP, "oneshot"), "room.example.com": (WORKER, "resident")}
 RESIDENTS = 50
 USERS = 16
 """Clients at a time that come and go; the residents stay through it all."""
@@ -72,6 +73,7 @@ class Soak:
     """One run: its load, its samples and what it found wrong."""
 
     load = (
+        f"a host with one process an event and one with workers, the journal on, "
         f"{RESIDENTS} sockets that stay, {USERS} clients at a time that come and go, "
         f"casts of {len(FILLER):,} bytes, a reload every {RELOAD_SECONDS:g} s"
     )
@@ -83,9 +85,10 @@ class Soak:
         self.samples = []
         self.lives = Counter()
         self.wrong = []
-        self.ledger = Ledger(program.stages[HOST])
+        self.ledgers = [Ledger(program.stages[host]) for host in HOSTS]
+        self.journal = 0
         self._key = program.key
-        self._casts = 0
+        self._casts = dict.fromkeys(HOSTS, 0)
         self._is_over = asyncio.Event()
 
     # The load
@@ -94,7 +97,11 @@ class Soak:
         self.before = sample(self.program.pid)
         self.began = time.monotonic()
         async with asyncio.TaskGroup() as group:
-            residents = [group.create_task(self._reside()) for _ in range(RESIDENTS)]
+            residents = [
+                group.create_task(self._reside(host))
+                for host in HOSTS
+                for _ in range(RESIDENTS // len(HOSTS))
+            ]
             group.create_task(self._cast())
             group.create_task(self._look())
             group.create_task(self._reload())
@@ -115,9 +122,9 @@ class Soak:
             self.lives[name] += 1
             await asyncio.sleep(self.random.uniform(0, PAUSE))
 
-    def _open(self, **how):
+    def _open(self, host=None, **how):
         return connect(
-            self._url(),
+            self._url(host),
             host=self.program.address[0],
             port=self.program.address[1],
             compression=None,
@@ -127,8 +134,11 @@ class Soak:
             **how,
         )
 
-    def _url(self):
-        return f"ws://{HOST}:{self.program.address[1]}/websocket"
+    def _url(self, host=None):
+        return f"ws://{host or self._some_host()}:{self.program.address[1]}/websocket"
+
+    def _some_host(self):
+        return self.random.choice(list(HOSTS))
 
     async def _polite(self):
         """Talk, hear everything in order, close."""
@@ -140,10 +150,10 @@ class Soak:
                     heard.take(await asyncio.wait_for(client.recv(), DEADLINE))
         self.wrong += heard.wrong
 
-    async def _reside(self):
+    async def _reside(self, host):
         """Stay to the end and hear every cast."""
         heard = Order()
-        async with self._open(max_queue=None) as client:
+        async with self._open(host, max_queue=None) as client:
             while not self._is_over.is_set():
                 with suppress(TimeoutError):
                     heard.take(await asyncio.wait_for(client.recv(), 1.0))
@@ -161,7 +171,7 @@ class Soak:
 
     async def _half_head(self):
         reader, writer = await asyncio.open_connection(*self.program.address)
-        head = f"GET /websocket HTTP/1.1\r\nHost: {HOST}\r\nUpgrade: websocket\r\nX: "
+        head = f"GET /websocket HTTP/1.1\r\nHost: {self._some_host()}\r\nUpgrade: websocket\r\nX: "
         writer.write(head[: self.random.randrange(1, len(head))].encode())
         await writer.drain()
         writer.transport.abort()
@@ -210,9 +220,11 @@ class Soak:
 
     async def _cast(self):
         reader, writer = await asyncio.open_connection(*self.program.address)
-        while not self._is_over.is_set():
-            data = {"cast": self._casts, "filler": FILLER}
-            body = json.dumps({"host": HOST, "data": data}).encode()
+        for host in itertools.cycle(HOSTS):
+            if self._is_over.is_set():
+                break
+            data = {"cast": self._casts[host], "filler": FILLER}
+            body = json.dumps({"host": host, "data": data}).encode()
             head = "POST /message HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json"
             writer.write(f"{head}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
             answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), DEADLINE)
@@ -220,7 +232,7 @@ class Soak:
             receipt = json.loads(await reader.readexactly(length))
             if receipt["matched"] != receipt["sent"] + receipt["dropped"]:
                 self.wrong.append(f"a receipt that does not add up: {receipt}")
-            self._casts += 1
+            self._casts[host] += 1
             await asyncio.sleep(1 / CASTS_A_SECOND)
         writer.close()
 
@@ -246,12 +258,14 @@ class Soak:
 
     def _take_sample(self):
         health = self.program.health()
-        self.ledger.read()
+        for ledger in self.ledgers:
+            ledger.read()
+        self.journal = max(self.journal, journal_size(self.program))
         seen = {
             "second": time.monotonic() - self.began,
             "connections": health["connections"],
-            "hooks": sum(self.ledger.ended.values()),
-            "casts": self._casts,
+            "hooks": sum(sum(ledger.ended.values()) for ledger in self.ledgers),
+            "casts": sum(self._casts.values()),
             "dropped": sum(health["dropped"].values()),
         }
         self.samples.append((seen, sample(self.program.pid)))
@@ -273,19 +287,21 @@ class Soak:
     def _is_quiet(self):
         health = self.program.health()
         pools = health["pools"].values()
-        return not health["connections"] and not any(p["busy"] + p["queued"] for p in pools)
+        is_empty = not health["connections"] + health["leaving"]
+        return is_empty and not any(p["busy"] + p["queued"] for p in pools)
 
     def _judge(self):
-        try:
-            self.ledger.check()
-        except AssertionError as error:
-            self.wrong.append(str(error))
+        for ledger in self.ledgers:
+            try:
+                ledger.check()
+            except AssertionError as error:
+                self.wrong.append(str(error))
         after = self.samples[-1][1]
         # A kept connection of the bridge more or less is no leak.
         if after.descriptors > self.before.descriptors + 2:
             change = f"{self.before.descriptors} -> {after.descriptors}"
             self.wrong.append(f"descriptors are left: {change}")
-        if after.children:
+        if after.children > self.program.health()["workers"]:
             self.wrong.append(f"{after.children} processes are left")
         if self.growth > GROWTH:
             self.wrong.append(f"memory grew by {self.growth} bytes after the warm-up")
@@ -301,7 +317,8 @@ class Soak:
 
 
 def _turn(hosts, number):
-    hosts[HOST] = {**hosts[HOST], "timeout": 20.0 + number % 2}
+    for host in HOSTS:
+        hosts[host] = {**hosts[host], "timeout": 20.0 + number % 2}
     if number % 2:
         hosts["guest.example.com"] = {"hooks": []}
     else:
@@ -352,7 +369,11 @@ def main():
 
 def churn(folder, seconds, seed):
     """Run a broker under the load; the run, judged."""
-    hosts = {HOST: {"app": str(APP), "hooks": ["connect", "receive", "close"]}}
+    hooks = ["connect", "receive", "close"]
+    hosts = {
+        name: {"app": str(app), "runtime": runtime, "hooks": hooks}
+        for name, (app, runtime) in HOSTS.items()
+    }
     program = Program(folder, hosts, watches=False, limits={"send_buffer": SEND_BUFFER})
     soak = Soak(program, seconds, seed)
     try:
@@ -361,7 +382,15 @@ def churn(folder, seconds, seed):
         program.kill()
         raise
     program.stop()
+    soak.rows = journal_rows(program.folder / "state")
+    if soak.rows:
+        soak.wrong.append(f"{soak.rows} rows are left in the journal")
     return soak
+
+
+def journal_size(program):
+    """Bytes of the journal, with what was not written back to it yet."""
+    return sum(path.stat().st_size for path in (program.folder / "state").glob("journal-*"))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ def report(soak, seed, bound):
         f"- {last['hooks']:,} hooks, {last['casts']:,} casts",
         f"- {last['dropped']:,} dropped, and counted",
         f"- memory after the warm-up to the end: {soak.growth / 1024:+,.0f} KiB",
+        f"- the journal was {soak.journal / 1024:,.0f} KiB at most; rows in the end: {soak.rows}",
         f"- descriptors {soak.before.descriptors} before, {after.descriptors} after",
         f"- found wrong: {len(soak.wrong) or 'nothing'}",
         "",

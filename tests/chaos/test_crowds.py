@@ -85,7 +85,8 @@ def crowd(program, count):
 def is_quiet(program):
     health = program.health()
     pools = health["pools"].values()
-    return not health["connections"] and not any(pool["busy"] + pool["queued"] for pool in pools)
+    is_empty = not health["connections"] + health["leaving"]
+    return is_empty and not any(pool["busy"] + pool["queued"] for pool in pools)
 
 
 def settle(program):

@@ -65,7 +65,12 @@ def test_a_stop_with_open_sockets_leaves_no_process_no_port_and_no_file(program,
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(program.address)
-    assert sorted(path.name for path in (program.folder / "state").iterdir()) == ["key"]
+    port = program.address[1]
+    assert sorted(path.name for path in (program.folder / "state").iterdir()) == [
+        f"groups-{port}",
+        f"journal-{port}.db",
+        "key",
+    ]
 
 
 def test_after_a_broker_that_was_killed_hooks_end_and_a_new_one_starts(program):

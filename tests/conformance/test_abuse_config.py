@@ -26,7 +26,7 @@ HOST = "app.example.com"
         ("[server]\nport = 3001\nport = 3002\n", 3, "TOML"),
         ("[server\n", 1, ""),
         ("[hosts.'app.example.com']\n", 1, "app"),
-        ("[hosts.'app.example.com']\napp = 'x.php'\nruntime = 'resident'\n", 3, "oneshot"),
+        ("[hosts.'app.example.com']\napp = 'x.php'\nruntime = 'fast'\n", 3, "oneshot"),
     ],
 )
 def test_a_wrong_setting_exits_2_with_its_line_and_what_was_meant(

@@ -127,10 +127,12 @@ def test_code_that_does_not_boot_leaves_the_old_workers_at_work(serve, code, joi
     assert "exit code 1" in said
     assert errors == ""
     assert asked(client, 1)["pid"] == before["pid"]
-    assert program.health()["problems"] == {}
+    problem = program.health()["problems"][HOST]
+    assert problem == "new workers do not boot, the old ones go on: the worker ended: exit code 1"
     code.deploy(3)
     assert phlows(program, "workers", "reload")[0] == 0
     assert asked(client, 2)["version"] == 3
+    assert program.health()["problems"] == {}
 
 
 def test_a_host_that_is_not_there_is_refused(serve):

@@ -95,13 +95,17 @@ async def test_spare_workers_are_booted_ahead_and_again():
         assert not pids(runtime) & before
 
 
-async def test_idle_workers_over_spare_are_ended_after_idle_timeout():
+async def test_idle_workers_over_spare_are_ended_after_idle_timeout(gate):
     async with pool(idle_timeout=0.1, spare=1) as runtime:
-        assert await runtime.warm(4) == ""
-        booted = pids(runtime)
-        assert len(booted) == 4
+        printed = Printed()
+        held = told(["pid", None], ["wait", gate.path])
+        calls = [asyncio.create_task(runtime.call(held, printed)) for _ in range(3)]
+        assert len(set(await printed.until(3))) == 3
+        for _ in calls:
+            gate.let_one_pass()
+        await asyncio.gather(*calls)
         await until(lambda: runtime.worker_count == 1)
-        assert len([pid for pid in booted if is_running(pid)]) == 1
+        assert [worker.state for worker in runtime.workers()] == ["idle"]
 
 
 async def test_warming_boots_no_more_than_may_work():
@@ -132,7 +136,7 @@ async def test_a_worker_that_died_while_idle_costs_no_event():
     async with pool() as runtime:
         first = await pid_of(runtime)
         os.kill(first, 9)
-        os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)  # the loop has not seen it yet
+        os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 - before the loop sees it
         assert [worker.state for worker in runtime.workers()] == ["idle"]
         assert await pid_of(runtime) != first
 

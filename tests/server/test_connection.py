@@ -267,7 +267,7 @@ async def test_one_socket_over_max_connections_is_answered_503_and_may_come_agai
         first = await (await scene.client()).open()
         answer = await (await scene.client()).ask(upgrade())
         assert answer.status == 503
-        assert answer.headers["retry-after"] == "5"
+        assert 1 <= int(answer.headers["retry-after"]) <= 60
         assert scene.runtime.names == ["connect"], "refused before any hook"
         first.leave()
         await scene.told("close")
