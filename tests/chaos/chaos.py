@@ -256,9 +256,7 @@ class Chaos:
 
     def _find_leaks(self, after, fresh):
         """A broker after all this, beside one that was just started."""
-        # A worker has three pipes and a descriptor of its own.
-        kept = after.descriptors - 4 * after.children, fresh.descriptors - 4 * fresh.children
-        if kept[0] > kept[1] + DESCRIPTORS:
+        if after.own_descriptors > fresh.own_descriptors + DESCRIPTORS:
             yield f"descriptors are left: {after}, {fresh} when just started"
         if after.memory > fresh.memory + MEMORY:
             yield f"memory has grown: {after}, {fresh} when just started"

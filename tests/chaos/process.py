@@ -20,6 +20,11 @@ class Sample:
     threads: int
     children: int
 
+    @property
+    def own_descriptors(self):
+        """Those that are not for workers: three pipes, and one to see their end."""
+        return self.descriptors - 4 * self.children
+
 
 def sample(pid):
     folder = Path(f"/proc/{pid}")

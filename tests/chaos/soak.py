@@ -298,8 +298,8 @@ class Soak:
                 self.wrong.append(str(error))
         after = self.samples[-1][1]
         # A kept connection of the bridge more or less is no leak.
-        if after.descriptors > self.before.descriptors + 2:
-            change = f"{self.before.descriptors} -> {after.descriptors}"
+        if after.own_descriptors > self.before.own_descriptors + 2:
+            change = f"{self.before} -> {after}"
             self.wrong.append(f"descriptors are left: {change}")
         if after.children > self.program.health()["workers"]:
             self.wrong.append(f"{after.children} processes are left")
