@@ -78,12 +78,13 @@ class Arena:
 
     def kill(self):
         """kill -9, and the next one at once; the clock is right again."""
-        self._look_at_drops()
+        self.look_at_drops()
         self.program.process.kill()
         self._start_again()
 
     def kill_twice(self, share):
         """kill -9, and again while the next one is starting."""
+        self.look_at_drops()
         self.program.process.kill()
         self._read_last_words()
         path = self.program.folder / "phlows.toml"
@@ -102,7 +103,7 @@ class Arena:
 
     def stop(self):
         """SIGTERM, and the next one when it has ended in order."""
-        self._look_at_drops()
+        self.look_at_drops()
         self.program.signal()
         code = self.program.wait()
         self._start_again()
@@ -121,10 +122,9 @@ class Arena:
         self.program.check_words()
         self.program._checked[0] = 0
 
-    def _look_at_drops(self):
-        """Add up what the lives of the broker have counted, as far as they could be asked."""
-        with suppress(OSError, ValueError):
-            self.dropped.update(self.program.health()["dropped"])
+    def look_at_drops(self):
+        """Add up what the lives of the broker have counted, asked just before each ends."""
+        self.dropped.update(self.program.health()["dropped"])
 
     # Other faults
 

@@ -25,8 +25,8 @@ def report(soak, seed, bound):
         f"- {last['dropped']:,} dropped, and counted",
         f"- memory after the warm-up to the end: {soak.growth / 1024:+,.0f} KiB",
         f"- the journal was {soak.journal / 1024:,.0f} KiB at most; rows in the end: {soak.rows}",
-        f"- descriptors {soak.before.descriptors} before, {after.descriptors} after; "
-        f"workers {soak.before.children} and {after.children}",
+        f"- descriptors {soak.before.descriptors} before, {after.descriptors} after",
+        f"- workers {soak.before.children} before, {after.children} after",
         f"- found wrong: {len(soak.wrong) or 'nothing'}",
         "",
         "```",
