@@ -108,3 +108,13 @@ def start(tmp_path):
 def address(program, host, path="/"):
     """The address of a page on a host of a broker."""
     return f"http://{host}:{program.address[1]}{path}"
+
+
+def let_in(program, count, host):
+    """Wait until so many sockets of a host have been authenticated in all."""
+
+    def find(events):
+        found = [event for event in events if (event["type"], event["host"]) == ("auth", host)]
+        return len(found) >= count
+
+    program.events.until(find)
