@@ -772,8 +772,8 @@ var phlows = (function (global) {
    * (whose value is the address, if any), else when the page is parsed; the page's own call of
    * phlows.connect() comes before that and is the same client. data-connect="false" leaves it alone.
    */
-  function install(tag) {
-    const { connect: when, allow } = (tag && tag.dataset) || {}
+  function install() {
+    const { connect: when, allow } = (doc && doc.currentScript && doc.currentScript.dataset) || {}
     // `app` by its name: a page's own may be a const, which is no property of window.
     const owner = typeof app === 'object' && app ? app : (global.app = {})
     if (when === 'false' || (owner.websocket && when === undefined)) return
@@ -793,4 +793,4 @@ var phlows = (function (global) {
 })(globalThis)
 
 // The line below is for classic scripts; in /phlows.mjs the broker puts the exports of a module there.
-phlows.install(document.currentScript)
+phlows.install()

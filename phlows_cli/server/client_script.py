@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from phlows_cli.wire.request import Request
 
-LAST_LINE: Final = "phlows.install(document.currentScript)\n"
+LAST_LINE: Final = "phlows.install()\n"
 """What only the script does: it makes itself at home in its page."""
 
 EXPORTS: Final = """\
