@@ -23,7 +23,7 @@ DISK = 2 << 20
 """Bytes of the file system that the journal is on."""
 
 PING_INTERVAL = 0.5
-TIMEOUT = 3.0
+TIMEOUT = 2.0
 """Seconds that a hook may take."""
 
 LIMITS = {"message_rate": 40.0, "send_buffer": 65_536, "concurrency": 6, "auth_timeout": 2.0}

@@ -26,7 +26,10 @@ from tests.chaos.plan import HOSTS, plan
 from tests.chaos.process import sample
 from tests.chaos.visitor import Visitor
 
-FULL_SECONDS = 1.5
+LONGEST = 0.7
+"""Seconds at most that the broker is frozen, or has for its start before it is killed."""
+
+FULL_SECONDS = 1.0
 """How long a disk stays full."""
 
 PATIENCE = 90.0
@@ -178,7 +181,7 @@ class Chaos:
         await asyncio.to_thread(self.arena.kill)
 
     async def _kill_the_broker_twice(self, share, **_):
-        await asyncio.to_thread(self.arena.kill_twice, share)
+        await asyncio.to_thread(self.arena.kill_twice, share * LONGEST)
 
     async def _stop_the_broker(self, **_):
         self.wrong += await asyncio.to_thread(self.arena.stop)
@@ -198,7 +201,7 @@ class Chaos:
         self.arena.jump_in_time(seconds)
 
     async def _freeze(self, share, **_):
-        await asyncio.to_thread(self.arena.freeze, share)
+        await asyncio.to_thread(self.arena.freeze, share * LONGEST)
 
     # The end
 

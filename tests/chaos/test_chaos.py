@@ -16,7 +16,7 @@ from tests.chaos.plan import FAULTS, HOSTS, plan
 
 IS_LONG = bool(os.environ.get("PHLOWS_CHAOS"))
 GIVEN = os.environ.get("SEED")
-SECONDS = float(os.environ.get("SECONDS") or (60 if IS_LONG else 3))
+SECONDS = float(os.environ.get("SECONDS") or (60 if IS_LONG else 2))
 FIXED = 5
 
 
