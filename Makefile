@@ -1,8 +1,9 @@
-# make demo   a chat to open in two tabs     make test   every test
+# make demo   a page to open in two tabs     make test   every test
 # make help   the rest
 
 VENV ?= .venv
 PORT ?= 3001
+DEMO_LANG ?= python
 MINUTES ?= 10
 RUNS ?= 1000000
 BIN := $(VENV)/bin
@@ -18,7 +19,7 @@ endif
 .PHONY: help demo test style format types layers check audit docs bench chaos fuzz soak clean
 
 help:
-	@echo 'make demo     start the demo on http://127.0.0.1:3001 (PORT=3002, APP=examples/php/app.php)'
+	@echo 'make demo     start the demo on http://127.0.0.1:3001 (PORT=3002, DEMO_LANG=php)'
 	@echo 'make test     run every test (ARGS="-k cast" runs some)'
 	@echo 'make check    style, types, layers and test: what a change must pass'
 	@echo 'make audit    ask whether a dependency has a known fault (needs the network)'
@@ -31,7 +32,7 @@ help:
 	@echo 'make clean    remove $(VENV) and everything else that was made'
 
 demo: $(VENV)/.installed
-	$(BIN)/python examples/demo/demo.py --port $(PORT) $(if $(APP),--app $(APP))
+	$(BIN)/phlows demo --port $(PORT) --lang $(DEMO_LANG)
 
 test: $(VENV)/.dev-installed
 	$(BIN)/python -m pytest $(ARGS)

@@ -10,8 +10,6 @@
  *
  *     phlows host add chat.example.com examples/php/app.php
  *     phlows serve
- *
- * or, with a page to see it in:  make demo APP=examples/php/app.php
  */
 
 declare(strict_types=1);

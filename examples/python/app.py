@@ -8,9 +8,10 @@ and `run()`, on the last line, calls the function that the event is for. Each
 function is given the host, the socket's token and the socket's id; what it
 keeps between events it keeps in a database, not in variables.
 
-`make demo` starts it with a page to see it in. Beside another site:
+To start it:
 
     phlows host add chat.example.com examples/python/app.py
+    phlows serve
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def say(name: str, socket: str, text: object) -> None:
 def announce(what: str) -> None:
     """Tell everyone what happened, and how many are in the room now.
 
-    A socket counts from the moment ws_auth let it in. That is why the page
+    A socket counts from the moment ws_auth let it in. That is why a page
     says "join" when it has connected: in ws_connect it would be too early.
     """
     note = f'<li class="note">{escape(what)}</li>' if what else ""
