@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ FLAGS = [
     # A page that came from nowhere counts as one from the internet, kept from this machine.
     "--disable-features=LocalNetworkAccessChecks",
 ]
-PATIENCE = 10_000
+PATIENCE = 20_000
 """Milliseconds after which what a page should come to is told as missing."""
 
 
@@ -37,9 +38,10 @@ def chromium():
     It ends with the folder: as long as Playwright is started, this thread counts as running an
     event loop, and the async tests of other folders could not begin theirs.
     """
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
     command = next(path for name in PROGRAMS["browser"][0] if (path := shutil.which(name)))
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=command,
@@ -49,7 +51,7 @@ def chromium():
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def agents():
     """A name for each visitor of the run, by which the broker tells them apart."""
     return (f"visitor {number}" for number in itertools.count())
@@ -57,7 +59,14 @@ def agents():
 
 @pytest.fixture
 def visit(chromium, agents):
-    """Opens pages: visit(url, html, cookie=None).
+    """Opens pages that are there for one test."""
+    with visits(chromium, agents) as visit:
+        yield visit
+
+
+@contextmanager
+def visits(chromium, agents):
+    """Yields visit(url, html, cookie=None); at the end nothing went wrong in any tab.
 
     Visitors with the same cookie are tabs of one browser; another cookie is another browser.
     """

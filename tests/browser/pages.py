@@ -24,3 +24,8 @@ def served(context, url):
         url + "phlows.js",
         lambda route: route.fulfill(content_type="text/javascript", body=text),
     )
+
+
+def hurry(page):
+    """Let a page try again soon: how long it waits is tested elsewhere."""
+    page.add_init_script("Math.random = () => 0.1")

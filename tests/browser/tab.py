@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-ORIGIN = re.compile(r"^https?://[^/]+/$")
-
 
 class Tab:
     """One page; what it logs as an error is a fault unless the test expects it."""
@@ -43,21 +41,29 @@ class Tab:
         return self.page.evaluate(script, argument)
 
     def until(self, script, argument=None):
-        """Wait until an expression or a function of the page is true; what it came to."""
+        """Wait until an expression or a function of the page is true; what it came to.
+
+        A page whose policy is against evaluating strings is to be asked with `shows` and `has`.
+        """
         return self.page.wait_for_function(script, arg=argument).json_value()
 
     def shows(self, selector, text):
-        """Wait until an element has exactly this text."""
+        """Wait until an element has exactly this text, or one that a pattern finds."""
         _expect(self.page.locator(selector)).to_have_text(text)
 
     def shows_all(self, selector, texts):
         """Wait until the matching elements have these texts, in order."""
         _expect(self.page.locator(selector)).to_have_text(texts)
 
-    def says(self, text):
-        """Type a message into the field `#text` and send it."""
-        self.page.fill("#text", text)
-        self.page.press("#text", "Enter")
+    def has(self, selector, **properties):
+        """Wait until an element has these properties."""
+        for name, value in properties.items():
+            _expect(self.page.locator(selector)).to_have_js_property(name, value)
+
+    def enters(self, selector, text):
+        """Type into a field, and press Enter there."""
+        self.page.fill(selector, text)
+        self.page.press(selector, "Enter")
 
     def close(self):
         self.page.close()

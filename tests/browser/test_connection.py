@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.browser.conftest import ROOT, address
-from tests.browser.pages import page
+from tests.browser.pages import hurry, page
 from tests.conformance.program import Program
 from tests.conformance.stream import dial
 from tests.conformance.web import read_answer, request_bytes
@@ -151,7 +151,7 @@ def test_a_connection_that_is_silent_after_a_time_offline_is_replaced(broker, vi
 
 def test_what_is_sent_while_it_waits_goes_out_in_order_up_to_the_outbox(start, visit):
     broker = start({MESSAGE: {"app": "python", "hooks": ["receive"]}})
-    tab = visit(address(broker, MESSAGE), connecting("{ outbox: 2 }"))
+    tab = visit(address(broker, MESSAGE), connecting("{ outbox: 2 }"), prepare=hurry)
     tab.expects(FAILED)
     tab.until("ws.state === 'open'")
     broker.process.kill()

@@ -48,7 +48,7 @@ def test_a_page_of_the_node_broker_works_by_configuration_alone(moved, visit):
     bob = visit(address(moved, HOST), PAGE, cookie=BOB)
     ann.shows("#online-count", "2")
     bob.shows("#online-count", "2")
-    bob.says("hé <a>")
+    bob.enters("#text", "hé <a>")
     ann.shows_all("#messages li", ["Bob: hé <a>"])
     ann.run("app.websocket.send({ type: 'ping' })")
     ann.shows("#pong", "number")
@@ -73,7 +73,7 @@ def test_that_page_comes_back_after_the_broker_was_away(moved, visit):
     moved.process.kill()
     moved.start_again()
     ann.until("app.websocket.opened === 2")
-    ann.says("again")
+    ann.enters("#text", "again")
     ann.shows_all("#messages li", ["Ann: again"])
 
 

@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from tests.browser.conftest import ROOT, address, let_in
-from tests.browser.pages import page
+from tests.browser.pages import hurry, page
 from tests.conformance.program import Program
 
 pytestmark = pytest.mark.browser
@@ -46,9 +46,9 @@ def host(free_rooms):
 
 @pytest.fixture
 def ann_and_bob(rooms, host, visit):
-    ann = visit(address(rooms, host), CONNECTS_ITSELF, cookie=ANN)
+    ann = visit(address(rooms, host), CONNECTS_ITSELF, cookie=ANN, prepare=hurry)
     ann.shows("#online-count", "1")
-    bob = visit(address(rooms, host), CONNECTS_ITSELF, cookie=BOB)
+    bob = visit(address(rooms, host), CONNECTS_ITSELF, cookie=BOB, prepare=hurry)
     for tab in (ann, bob):
         tab.shows("#online-count", "2")
     return ann, bob
@@ -56,17 +56,17 @@ def ann_and_bob(rooms, host, visit):
 
 def test_two_visitors_see_each_other_and_their_chat(ann_and_bob):
     ann, bob = ann_and_bob
-    ann.says("<b>hello</b> é✓")
+    ann.enters("#text", "<b>hello</b> é✓")
     bob.shows_all("#chat p", ["ann <b>hello</b> é✓"])
     ann.shows_all("#chat p", ["ann <b>hello</b> é✓"])
     assert ann.run("document.querySelector('#text').value") == ""
-    bob.says("hi")
+    bob.enters("#text", "hi")
     ann.shows_all("#chat p", ["ann <b>hello</b> é✓", "bob hi"])
 
 
 def test_a_closed_tab_leaves_presence(ann_and_bob, rooms, host, visit):
     ann, bob = ann_and_bob
-    second = visit(address(rooms, host), CONNECTS_ITSELF, cookie=BOB)
+    second = visit(address(rooms, host), CONNECTS_ITSELF, cookie=BOB, prepare=hurry)
     ann.shows("#online-count", "3")
     second.close()
     ann.shows("#online-count", "2")
@@ -94,7 +94,7 @@ def test_open_tabs_come_back_to_a_broker_that_was_away(ann_and_bob, rooms, end):
         tab.shows("#online-count", "2")
         tab.until("app.websocket.state === 'open'")
     ann, bob = ann_and_bob
-    ann.says("again")
+    ann.enters("#text", "again")
     bob.shows_all("#chat p", ["ann again"])
 
 
@@ -109,6 +109,6 @@ def test_the_chat_in_php_works_with_a_token_of_the_page(start, visit, tmp_path):
         script = f"app = {{ websocket: phlows.connect({{ token: 'token of {name}' }}) }}; {SAYS}"
         tabs.append(visit(address(chat, HOST, f"/{name}"), page(BODY, script)))
         let_in(chat, len(tabs), HOST)
-    tabs[0].says("<hello>")
+    tabs[0].enters("#text", "<hello>")
     for tab in tabs:
         tab.shows_all("#messages li", ["Ann <hello>"])
