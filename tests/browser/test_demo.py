@@ -189,7 +189,7 @@ def test_the_frames_go_by_and_can_be_paused(ann):
 @pytest.mark.parametrize("demo", ["python"], indirect=True)
 def test_axe_finds_nothing_while_a_job_runs_to_its_end(demo, visit):
     if not AXE.exists():
-        leave_out("axe-core is missing: npm install --prefix tests/browser")
+        leave_out("axe-core is missing: npm ci --prefix tests/browser")
     tab = joined(visit(demo.url), "Eve")
     tab.page.click("#job-run")
     tab.enters("#cast-text", "hello")
