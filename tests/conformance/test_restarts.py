@@ -60,7 +60,7 @@ def test_a_unix_socket_that_it_was_given_stays_where_it_is(manage, tmp_path):
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(path))
         client.settimeout(DEADLINE)
-        client.sendall(request_bytes("GET", "/phlows.js"))
+        client.sendall(request_bytes("GET", "/nowhere"))
         assert client.recv(64).startswith(b"HTTP/1.1 404")
     manager.stop()
     assert path.exists()
