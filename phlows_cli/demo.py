@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import logging
 import sys
 import webbrowser
 from html import escape
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from phlows_cli.config import Config
     from phlows_cli.server.bridge import Page
 
+log = logging.getLogger("phlows.demo")
+
 FILES: Final = Path(__file__).parent / "assets" / "demo"
 HOSTS: Final = ("127.0.0.1", "localhost")
 """Two names of this machine are two hosts to the broker, and so two rooms."""
@@ -47,13 +50,14 @@ From another terminal:
 """
 
 
-def run(port: int, language: str, is_to_open: bool) -> int:
+def run(port: int, language: str, is_to_open: bool, log_format: str) -> int:
     """Run the demo until it is interrupted; returns the exit code.
 
     Args:
         port: where the page is; the job gets a port that is free.
         language: a key of LANGUAGES.
         is_to_open: whether a browser is told to show the page.
+        log_format: "text" or "json", as server.log_format.
 
     Raises:
         ListenError: the port is taken.
@@ -63,7 +67,8 @@ def run(port: int, language: str, is_to_open: bool) -> int:
         TemporaryDirectory(prefix="phlows-demo-") as folder,
         asyncio.Runner(loop_factory=system.loop_factory()) as runner,
     ):
-        return runner.run(_serve(configure(port, language, Path(folder)), language, is_to_open))
+        config = configure(port, language, Path(folder), log_format)
+        return runner.run(_serve(config, language, is_to_open))
 
 
 async def _serve(config: Config, language: str, is_to_open: bool) -> int:
@@ -75,8 +80,7 @@ async def _serve(config: Config, language: str, is_to_open: bool) -> int:
         with contextlib.redirect_stderr(io.StringIO()):
             await service.start()
         url = f"http://{HOSTS[0]}:{port}"
-        sys.stderr.write(INVITATION.format(url=url, port=port, config=config.path))
-        sys.stderr.flush()
+        _invite(config, url)
         if is_to_open:
             await asyncio.to_thread(webbrowser.open, url)
         try:
@@ -85,7 +89,16 @@ async def _serve(config: Config, language: str, is_to_open: bool) -> int:
             await service.stop()
 
 
-def configure(port: int, language: str, folder: Path) -> Config:
+def _invite(config: Config, url: str) -> None:
+    if config.server.log_format == "json":
+        log.info("open the page", extra={"url": url, "config": str(config.path)})
+        return
+    facts = {"url": url, "port": config.server.port, "config": config.path}
+    sys.stderr.write(INVITATION.format(**facts))
+    sys.stderr.flush()
+
+
+def configure(port: int, language: str, folder: Path, log_format: str = "text") -> Config:
     """Write the demo's phlows.toml into a folder, and load it.
 
     Raises:
@@ -94,7 +107,8 @@ def configure(port: int, language: str, folder: Path) -> Config:
     import tomli_w
 
     path = folder / "phlows.toml"
-    path.write_text(tomli_w.dumps(settings(port, language, folder)), encoding="utf-8")
+    document = settings(port, language, folder, log_format)
+    path.write_text(tomli_w.dumps(document), encoding="utf-8")
     config = load_config(path)
     if language == "php" and not config.interpreters.php:
         raise UsageError(
@@ -104,13 +118,14 @@ def configure(port: int, language: str, folder: Path) -> Config:
     return config
 
 
-def settings(port: int, language: str, folder: Path) -> dict[str, object]:
+def settings(port: int, language: str, folder: Path, log_format: str) -> dict[str, object]:
     """What phlows.toml says for a demo in a folder."""
     server = {
         "listen": HOSTS[0],
         "port": port,
         "state_dir": str(folder),
         "drain_timeout": DRAIN_TIMEOUT,
+        "log_format": log_format,
     }
     # An app is given nothing of our environment: say where a phlows that is not installed is.
     package = str(Path(phlows_cli.__file__).parents[1])

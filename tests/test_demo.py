@@ -30,10 +30,10 @@ CHOICES = ("chat", "board", "game", "alerts")
 class Demo(Started):
     """`phlows demo` on a free port."""
 
-    def __init__(self, folder, *arguments):
+    def __init__(self, folder, *arguments, ready="phlows tail"):
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        super().__init__(folder, "demo", "--port", self.port, *arguments, ready="phlows tail")
+        super().__init__(folder, "demo", "--port", self.port, *arguments, ready=ready)
 
     def page(self, path="/"):
         with urllib.request.urlopen(self.url + path, timeout=DEADLINE) as answer:
@@ -311,6 +311,14 @@ def test_the_address_is_the_first_thing_it_says_and_nothing_is_left_behind(tmp_p
         assert (folder / "room-127.0.0.1.json").is_file()
         assert running.stop() == 0
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("phlows")] == []
+
+
+def test_its_log_is_lines_of_json_where_that_is_asked_for(tmp_path):
+    running = Demo(tmp_path, "--json", ready="open the page")
+    assert running.stop() == 0
+    *lines, _end = running.lines.all()
+    facts = [json.loads(line) for line in lines]
+    assert {running.url} == {fact["url"] for fact in facts if "url" in fact}
 
 
 def test_a_port_that_is_taken_is_told_in_one_line(tmp_path):

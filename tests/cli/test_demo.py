@@ -15,12 +15,12 @@ def started(monkeypatch):
 
 def test_without_options_it_is_in_python_on_the_usual_port_and_opens_nothing(phlows, started):
     assert phlows("demo").exit_code == 7
-    assert started == [(3001, "python", False)]
+    assert started == [(3001, "python", False, "text")]
 
 
 def test_options_are_passed_on(phlows, started):
-    phlows("demo", "--port", "4000", "--lang", "php", "--open")
-    assert started == [(4000, "php", True)]
+    phlows("demo", "--port", "4000", "--lang", "php", "--open", "--json")
+    assert started == [(4000, "php", True, "json")]
 
 
 @pytest.mark.parametrize("options", [("--port", "0"), ("--port", "65536"), ("--lang", "cobol")])

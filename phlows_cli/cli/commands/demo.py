@@ -35,8 +35,9 @@ says goes to stderr; Ctrl-C ends all of it.
     help="The language of the app; php needs PHP.",
 )
 @click.option("--open", "is_to_open", is_flag=True, help="Open the page in a browser.")
+@click.option("--json", "as_json", is_flag=True, help="Write the log as lines of JSON.")
 @click.pass_context
-def demo(ctx: click.Context, /, port: int, language: str, is_to_open: bool) -> None:
+def demo(ctx: click.Context, /, port: int, language: str, is_to_open: bool, as_json: bool) -> None:
     """Run it until it is interrupted."""
     from phlows_cli.cli.streams import Forgiving, settle
     from phlows_cli.demo import run
@@ -44,7 +45,7 @@ def demo(ctx: click.Context, /, port: int, language: str, is_to_open: bool) -> N
 
     stderr, sys.stderr = sys.stderr, cast("TextIO", Forgiving(sys.stderr))
     try:
-        code = run(port, language, is_to_open)
+        code = run(port, language, is_to_open, "json" if as_json else "text")
     except ListenError as error:
         another = port + 1 if port < 65535 else port - 1
         raise ListenError(f"{error}, as in `phlows demo --port {another}`") from None
