@@ -54,7 +54,7 @@ def run(port: int, language: str, is_to_open: bool, log_format: str) -> int:
     """Run the demo until it is interrupted; returns the exit code.
 
     Args:
-        port: where the page is; the job gets a port that is free.
+        port: where the page is; the job has the next one, or one that is free.
         language: a key of LANGUAGES.
         is_to_open: whether a browser is told to show the page.
         log_format: "text" or "json", as server.log_format.
@@ -74,7 +74,7 @@ def run(port: int, language: str, is_to_open: bool, log_format: str) -> int:
 async def _serve(config: Config, language: str, is_to_open: bool) -> int:
     logs.configure(config.server.log_format)
     port = config.server.port
-    with JobServer(origins_of(port)) as job:
+    with JobServer(origins_of(port), port + 1) as job:
         service = Service(config, pages(port, language, job.url))
         # What a broker says of itself at its start is for those who run one.
         with contextlib.redirect_stderr(io.StringIO()):

@@ -6,6 +6,7 @@ the same under any WSGI or ASGI server. The rest of this file is that server.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from http import HTTPStatus
@@ -43,17 +44,19 @@ def job(stopping: threading.Event) -> Iterator[dict[str, object]]:
 
 
 class JobServer:
-    """A WSGI server on a free port of this machine, for the demo's page only.
+    """A WSGI server of this machine, for the demo's page only.
 
     Args:
         origins: the origins of the page; nobody else's requests are answered.
+        port: where to listen if it is free, so that a page which is open finds
+            the next demo's job, too.
     """
 
-    def __init__(self, origins: Sequence[str]) -> None:
+    def __init__(self, origins: Sequence[str], port: int) -> None:
         self._origins = frozenset(origins)
         self._turns = threading.BoundedSemaphore(JOBS_AT_ONCE)
         self._stopping = threading.Event()
-        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server = _listening(port)
         self._server.set_app(self._answer)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self.url = f"http://127.0.0.1:{self._server.server_port}/job"
@@ -103,6 +106,13 @@ class JobServer:
             yield from job(self._stopping)
         finally:
             self._turns.release()
+
+
+def _listening(port: int) -> _Server:
+    if port <= 65535:
+        with contextlib.suppress(OSError):
+            return _Server(("127.0.0.1", port), _Handler)
+    return _Server(("127.0.0.1", 0), _Handler)
 
 
 class _Server(ThreadingMixIn, WSGIServer):
