@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+POLLING = 20
+"""Milliseconds between two looks: by default it is when a page paints, and few paint often."""
+
 
 class Tab:
     """One page; what it logs as an error is a fault unless the test expects it."""
@@ -45,7 +48,7 @@ class Tab:
 
         A page whose policy is against evaluating strings is to be asked with `shows` and `has`.
         """
-        return self.page.wait_for_function(script, arg=argument).json_value()
+        return self.page.wait_for_function(script, arg=argument, polling=POLLING).json_value()
 
     def shows(self, selector, text):
         """Wait until an element has exactly this text, or one that a pattern finds."""
@@ -59,6 +62,11 @@ class Tab:
         """Wait until an element has these properties."""
         for name, value in properties.items():
             _expect(self.page.locator(selector)).to_have_js_property(name, value)
+
+    def clicks(self, selector):
+        """Click, as soon as the element can be clicked."""
+        self.page.bring_to_front()  # others paint once a second, and a click waits for that
+        self.page.click(selector)
 
     def enters(self, selector, text):
         """Type into a field, and press Enter there."""

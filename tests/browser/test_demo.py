@@ -19,6 +19,7 @@ pytestmark = pytest.mark.browser
 
 AXE = ROOT / "tests" / "browser" / "node_modules" / "axe-core" / "axe.min.js"
 NAMES = "#people li span:not(.face)"
+STAYING = ["Ann", "Bob", "Eve"]
 LANGUAGES = ["python", pytest.param("php", marks=pytest.mark.php)]
 DEADLINE = 20.0
 """Seconds after which a demo that does not start or end is killed: then its test fails."""
@@ -76,25 +77,31 @@ def demo(request, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def both(demo, chromium, agents):
-    """Ann and Bob, who stay through all the tests of a demo."""
+def tabs(demo, chromium, agents):
+    """Three visitors, who stay through all the tests of a demo; Eve has a job run."""
     with visits(chromium, agents) as visit:
-        ann = joined(visit(demo.url), "Ann")
-        bob = joined(visit(demo.url), "Bob")
-        ann.shows_all(NAMES, ["Ann", "Bob"])
-        yield ann, bob
+        tabs = {name: joined(visit(demo.url), name) for name in STAYING}
+        tabs["Eve"].clicks("#job-run")
+        tabs["Ann"].shows_all(NAMES, STAYING)
+        yield tabs
 
 
 @pytest.fixture
-def ann(both):
-    yield both[0]
-    both[0].check()
+def ann(tabs):
+    yield tabs["Ann"]
+    tabs["Ann"].check()
 
 
 @pytest.fixture
-def bob(both):
-    yield both[1]
-    both[1].check()
+def bob(tabs):
+    yield tabs["Bob"]
+    tabs["Bob"].check()
+
+
+@pytest.fixture
+def eve(tabs):
+    yield tabs["Eve"]
+    tabs["Eve"].check()
 
 
 def joined(tab, name):
@@ -106,16 +113,16 @@ def joined(tab, name):
 
 
 def test_who_is_here_is_seen_at_once_and_gone_with_the_tab(demo, visit, ann, bob):
-    eve = joined(visit(demo.url), "Eve")
-    for tab in (ann, bob, eve):
-        tab.shows_all(NAMES, ["Ann", "Bob", "Eve"])
-        tab.shows("#count", "3")
-    eve.enters("#name", "Evelyn")
-    ann.shows_all(NAMES, ["Ann", "Bob", "Evelyn"])
-    eve.close()
+    zoe = joined(visit(demo.url), "Zoe")
+    for tab in (ann, bob, zoe):
+        tab.shows_all(NAMES, [*STAYING, "Zoe"])
+        tab.shows("#count", "4")
+    zoe.enters("#name", "Zoey")
+    ann.shows_all(NAMES, [*STAYING, "Zoey"])
+    zoe.close()
     for tab in (ann, bob):
-        tab.shows_all(NAMES, ["Ann", "Bob"])
-        tab.shows("#count", "2")
+        tab.shows_all(NAMES, STAYING)
+        tab.shows("#count", "3")
 
 
 def test_a_message_is_text_in_every_tab(ann, bob):
@@ -127,7 +134,7 @@ def test_a_message_is_text_in_every_tab(ann, bob):
 
 def test_a_newcomer_finds_what_was_said_and_voted(demo, visit, ann):
     ann.enters("#say-text", "for later")
-    ann.page.click("#vote-alerts")
+    ann.clicks("#vote-alerts")
     ann.has("#vote-alerts", ariaPressed="true")
     late = visit(demo.url)
     late.shows("#messages li:last-child p > span", "for later")
@@ -136,7 +143,7 @@ def test_a_newcomer_finds_what_was_said_and_voted(demo, visit, ann):
 
 def test_a_vote_moves_the_bars_of_every_tab(ann, bob):
     for voter, choice in ((ann, "game"), (bob, "game"), (bob, "board")):
-        voter.page.click(f"#vote-{choice}")
+        voter.clicks(f"#vote-{choice}")
     for tab in (ann, bob):
         tab.shows("#votes", "2 votes")
         tab.has("#bar-game", value=50)
@@ -151,11 +158,11 @@ def test_a_cast_reaches_those_it_is_meant_for(ann, bob):
     ann.enters("#cast-text", "to all")
     for tab in (ann, bob):
         tab.shows_all(toasts, ["Ann: to all"])
-    ann.shows("#receipt", "reached 2 tabs")
+    ann.shows("#receipt", "reached 3 tabs")
     ann.page.select_option("#cast-to", "others")
     ann.enters("#cast-text", "not to me")
     bob.shows_all(toasts, ["Ann: to all", "Ann: not to me"])
-    ann.shows("#receipt", "reached 1 tab")
+    ann.shows("#receipt", "reached 2 tabs")
     ann.shows_all(toasts, ["Ann: to all"])
     for tab, count in ((ann, 1), (bob, 2)):
         for _ in range(count):
@@ -164,42 +171,45 @@ def test_a_cast_reaches_those_it_is_meant_for(ann, bob):
 
 
 def test_the_job_is_followed_step_by_step_and_can_be_stopped(ann, bob):
-    ann.page.click("#job-run")
+    ann.clicks("#job-run")
     ann.shows("#job-percent", re.compile(r"^[1-9]\d?%$"))
-    ann.page.click("#job-run")
+    ann.clicks("#job-run")
     ann.shows("#job-step", "Stopped.")
     ann.shows("#job-run", "Run again")
     ann.shows("#job-percent", re.compile(r"^[1-9]\d?%$"))
-    bob.shows("#job-percent", "0%")
+    bob.shows("#job-percent", "0%")  # who has asked for it follows it, and nobody else
+
+
+@pytest.mark.parametrize("demo", ["python"], indirect=True)
+def test_a_job_ends_with_a_whole_bar(eve):
+    eve.shows("#job-step", "The report is ready.")
+    eve.has("#job-bar", value=100)
+    eve.shows("#job-percent", "100%")
 
 
 def test_the_frames_go_by_and_can_be_paused(ann):
     ann.shows("#frames", re.compile('"type":"join"'))
-    ann.page.click("#pause")
+    ann.clicks("#pause")
     before, sent = ann.page.text_content("#frames"), int(ann.page.inner_text("#out"))
-    ann.page.click("#vote-chat")
+    ann.clicks("#vote-chat")
     ann.shows("#out", str(sent + 1))
     ann.has("#vote-chat", ariaPressed="true")
     assert ann.page.text_content("#frames") == before
-    ann.page.click("#pause")
-    ann.page.click("#vote-board")
+    ann.clicks("#pause")
+    ann.clicks("#vote-board")
     ann.shows("#frames", re.compile('"choice":"board"'))
 
 
 @pytest.mark.parametrize("demo", ["python"], indirect=True)
-def test_axe_finds_nothing_while_a_job_runs_to_its_end(demo, visit):
+def test_axe_finds_nothing_on_phones_and_screens_in_light_and_dark(eve):
     if not AXE.exists():
         leave_out("axe-core is missing: npm ci --prefix tests/browser")
-    tab = joined(visit(demo.url), "Eve")
-    tab.page.click("#job-run")
-    tab.enters("#cast-text", "hello")
-    tab.shows(".phlows-toast span", "Eve: hello")
-    tab.page.evaluate(AXE.read_text())
+    eve.clicks("#job-run")
+    eve.enters("#cast-text", "hello")
+    eve.shows(".phlows-toast:last-child span", "Eve: hello")
+    eve.page.evaluate(AXE.read_text())
     for width, scheme in itertools.product((375, 1280), ("light", "dark")):
-        tab.page.set_viewport_size({"width": width, "height": 900})
-        tab.page.emulate_media(color_scheme=scheme)
-        assert tab.run(FOUND) == []
-        assert tab.run("document.documentElement.scrollWidth <= innerWidth")
-    tab.has("#job-bar", value=100)
-    tab.shows("#job-step", "The report is ready.")
-    tab.shows_all(".phlows-toast:last-child span", ["The report is ready."])
+        eve.page.set_viewport_size({"width": width, "height": 900})
+        eve.page.emulate_media(color_scheme=scheme)
+        assert eve.run(FOUND) == []
+        assert eve.run("document.documentElement.scrollWidth <= innerWidth")
