@@ -9,10 +9,11 @@ import pytest
 
 from tests.app.php_app import SDK, website
 from tests.browser.conftest import ROOT, address
+from tests.conformance.program import Program
 
 pytestmark = [pytest.mark.browser, pytest.mark.php]
 
-HOST = "app.example.com"
+HOSTS = [f"app{number}.example.com" for number in range(5)]
 PAGE = (Path(__file__).parent / "phlo_page.html").read_text()
 ENGINE = ROOT / "tests" / "apps" / "phlo" / "www" / "chat.php"
 ANN, BOB = "token%20of%20ann", "token%20of%20bob"
@@ -20,7 +21,7 @@ ANN, BOB = "token%20of%20ann", "token%20of%20bob"
 CASTING = f"""<?php
 require '{SDK}';
 $receipt = wsCast(
-    wsHost: '{HOST}',
+    wsHost: getenv('HOST'),
     wsPort: getenv('BROKER'),
     inner: ['#messages' => $_GET['text']],
 );
@@ -29,25 +30,45 @@ echo '<link rel="icon" href="data:,"><p id="receipt">', json_encode($receipt);
 """
 
 
-@pytest.fixture
-def moved(start, tmp_path):
-    """A broker with what docs/phlo.md says that the old setup becomes."""
-    folder = tmp_path / "online"
+@pytest.fixture(scope="module")
+def moved(tmp_path_factory):
+    """A broker with what docs/phlo.md says that the old setup becomes; each test takes a host."""
+    folder = tmp_path_factory.mktemp("moved")
+    program = Program(folder / "broker", {name: moved_host(folder / name, name) for name in HOSTS})
+    yield program
+    program.stop()
+
+
+def moved_host(folder, name):
     folder.mkdir()
-    host = {
+    return {
         "app": str(ENGINE),
         "hook_class": "websocket",
         "auth": "upgrade",
         "runtime": "resident",
-        "env": {"ENGINE_STATE": str(folder)},
+        "env": {"ENGINE_STATE": str(folder), "ENGINE_HOST": name},
     }
-    return start({HOST: host})
 
 
-def test_a_page_of_the_node_broker_works_by_configuration_alone(moved, visit):
-    ann = visit(address(moved, HOST), PAGE, cookie=ANN)
+@pytest.fixture(scope="module")
+def free_hosts():
+    return iter(HOSTS)
+
+
+@pytest.fixture
+def host(free_hosts):
+    return next(free_hosts)
+
+
+@pytest.fixture
+def ann(moved, host, visit):
+    ann = visit(address(moved, host), PAGE, cookie=ANN)
     ann.shows("#online-count", "1")
-    bob = visit(address(moved, HOST), PAGE, cookie=BOB)
+    return ann
+
+
+def test_a_page_of_the_node_broker_works_by_configuration_alone(moved, host, visit, ann):
+    bob = visit(address(moved, host), PAGE, cookie=BOB)
     ann.shows("#online-count", "2")
     bob.shows("#online-count", "2")
     bob.enters("#text", "hé <a>")
@@ -59,18 +80,14 @@ def test_a_page_of_the_node_broker_works_by_configuration_alone(moved, visit):
     ann.shows("#online-count", "1")
 
 
-def test_a_cast_is_applied_by_that_page(moved, visit):
-    ann = visit(address(moved, HOST), PAGE, cookie=ANN)
-    ann.shows("#online-count", "1")
-    moved.cast(HOST, {"outer": {"#pong": "<i id=new>new</i>"}, "toast": "Hello", "path": "inbox"})
+def test_a_cast_is_applied_by_that_page(moved, host, ann):
+    moved.cast(host, {"outer": {"#pong": "<i id=new>new</i>"}, "toast": "Hello", "path": "inbox"})
     ann.shows("#toasts", "Hello")
     ann.shows("#new", "new")
     ann.until("location.pathname === '/inbox'")
 
 
-def test_that_page_comes_back_after_the_broker_was_away(moved, visit):
-    ann = visit(address(moved, HOST), PAGE, cookie=ANN)
-    ann.shows("#online-count", "1")
+def test_that_page_comes_back_after_the_broker_was_away(moved, ann):
     ann.expects("WebSocket connection to .* failed")
     moved.process.kill()
     moved.start_again()
@@ -79,8 +96,8 @@ def test_that_page_comes_back_after_the_broker_was_away(moved, visit):
     ann.shows_all("#messages li", ["Ann: again"])
 
 
-def test_that_page_has_no_socket_without_a_login(moved, visit):
-    eve = visit(address(moved, HOST), PAGE, cookie="token%20of%20eve", prepare=watch_sockets)
+def test_that_page_has_no_socket_without_a_login(moved, host, visit):
+    eve = visit(address(moved, host), PAGE, cookie="token%20of%20eve", prepare=watch_sockets)
     eve.expects("WebSocket connection to .* failed: HTTP Authentication failed")
     eve.until("sockets.filter(socket => socket.readyState === 3).length === 2")
     assert eve.run("app.websocket.opened") == 0
@@ -95,12 +112,10 @@ def watch_sockets(page):
     """)
 
 
-def test_a_cast_from_a_php_page_reaches_the_browser(moved, visit, tmp_path):
+def test_a_cast_from_a_php_page_reaches_the_browser(moved, host, visit, ann, tmp_path):
     page = tmp_path / "page.php"
     page.write_text(CASTING)
-    ann = visit(address(moved, HOST), PAGE, cookie=ANN)
-    ann.shows("#online-count", "1")
-    with website(page, BROKER=str(moved.address[1])) as url:
+    with website(page, BROKER=str(moved.address[1]), HOST=host) as url:
         editor = visit(url + "?text=<b>from PHP</b>")
         receipt = json.loads(editor.page.inner_text("#receipt"))
     assert (receipt["status"], receipt["sent"]) == ("ok", 1)
