@@ -6,9 +6,11 @@ import asyncio
 import logging
 import signal
 import sys
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from phlows_cli.errors import ConfigError
 from phlows_cli.journal.groups import Group, Groups, end_group, is_alive
 from phlows_cli.journal.memory import MemoryJournal
 from phlows_cli.journal.sqlite import SqliteJournal
@@ -16,6 +18,7 @@ from phlows_cli.journal.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from phlows_cli.config import Server
     from phlows_cli.journal.journal import Entry, Journal
@@ -65,8 +68,10 @@ def open_journal(server: Server, on_loss: Callable[[int], None]) -> Kept:
     """
     if server.journal == "memory":
         return Kept(MemoryJournal(on_loss))
-    store = Store(server.state_dir / f"journal-{server.port}.db")
+    path = server.state_dir / f"journal-{server.port}.db"
+    store = Store(path)
     try:
+        _tell_of_others(path)
         has_groups = sys.platform == "linux"
         groups = Groups(server.state_dir / f"groups-{server.port}") if has_groups else None
         entries = store.entries()
@@ -74,6 +79,22 @@ def open_journal(server: Server, on_loss: Callable[[int], None]) -> Kept:
         store.close()
         raise
     return Kept(SqliteJournal(store, on_loss), entries, groups)
+
+
+def _tell_of_others(own: Path) -> None:
+    """A broker that had another port may have left close hooks, which only that port runs."""
+    for path in sorted(own.parent.glob("journal-*.db")):
+        if path == own:
+            continue
+        try:
+            other = Store(path)
+        except ConfigError:  # a broker uses it
+            continue
+        with closing(other):
+            count = len(other.entries())
+        if count:
+            told = {"file": str(path), "count": count}
+            log.warning("the journal of another port holds close hooks", extra=told)
 
 
 async def _survivors(groups: list[Group]) -> list[Group]:

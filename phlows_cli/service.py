@@ -136,6 +136,7 @@ class Service:
             await self._kept.end_groups()
             for host in self.config.hosts.values():
                 self.broker.add_host(host, self._make_runtime)
+            self.broker.closings.shelve()
             self._apps.apply(self.config.hosts.values())
             await self._listeners.open(self._front)
         except PhlowsError:

@@ -44,6 +44,7 @@ class Closings:
         self._broker = broker
         self._retrying = 0
         self.given_up = 0
+        self.unstarted = 0
         self._left_behind: defaultdict[str, list[Entry]] = defaultdict(list)
         for entry in left_behind:
             self._left_behind[entry.host].append(entry)
@@ -53,16 +54,34 @@ class Closings:
         """How many entries of a broker before wait for their host, by host."""
         return {host: len(entries) for host, entries in self._left_behind.items()}
 
+    def shelve(self) -> None:
+        """Show what hosts are owed that are not served now, like what was given up."""
+        for host, entries in self._left_behind.items():
+            told = {"host": host, "count": len(entries)}
+            log.warning("close hooks wait for a host that is not configured", extra=told)
+            for entry in entries:
+                self._broker.journal.give_up(entry)
+
+    def forget(self, sockets: Iterable[str]) -> None:
+        """Owe nothing for these sockets of hosts that are not served; none named: for all."""
+        named = set(sockets)
+        for host, entries in list(self._left_behind.items()):
+            kept = [entry for entry in entries if named and entry.socket not in named]
+            self._left_behind[host] = kept
+            if not kept:
+                del self._left_behind[host]
+
     def adopt(self, app: Application) -> None:
         """Run what a broker before owes this host; no socket is let in meanwhile."""
         entries = self._left_behind.pop(app.host.name, [])
         if entries:
             log.info(
-                "closing sockets of a broker that was killed",
+                "running the close hooks that a broker before has left",
                 extra={"host": app.host.name, "count": len(entries)},
             )
             app.is_recovering = True
             app.sessions += 1  # so that the app stays until this is done
+            self.unstarted += len(entries)
             self._broker.tasks.spawn(self._recover(app, entries))
 
     async def run(self, app: Application, entry: Entry) -> None:
@@ -81,7 +100,8 @@ class Closings:
         waiting = entries[::-1]
 
         async def take_turns() -> None:
-            while waiting and not self._broker.is_draining:
+            while waiting:
+                self.unstarted -= 1
                 await self._recover_one(app, waiting.pop())
 
         try:
@@ -92,7 +112,7 @@ class Closings:
             self._broker.finish(app)
 
     async def _recover_one(self, app: Application, entry: Entry) -> None:
-        entry = entry._replace(attempts=entry.attempts + 1, reason="crash")
+        entry = entry._replace(attempts=entry.attempts + 1, reason=entry.reason or "crash")
         if await self._attempt(app, entry):
             return
         if self._may_retry(entry):

@@ -41,6 +41,7 @@ class Drain:
         left = await self._settle(max(0.0, deadline - broker.clock()))
         if left and self._hurry.is_set():
             left = await tasks.settle(min(HURRIED, max(0.0, deadline - broker.clock())))
+        left += broker.closings.unstarted
         if left:
             log.error("hooks were cut at the end of drain_timeout", extra={"count": left})
         return left

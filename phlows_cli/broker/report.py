@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import phlows_cli
 from phlows_cli.model import token_hash
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from phlows_cli.broker.session import Session
 
 Report = dict[str, Any]
+
+RECOVERING: Final = "close hooks that a broker before has left run first"
 
 
 def health(broker: Broker, started: float, only: frozenset[str] | None = None) -> Report:
@@ -55,6 +57,8 @@ def unready_reason(broker: Broker) -> str:
         return "the broker is stopping"
     if not broker.apps:
         return "no host is registered: `phlows host add`"
+    if broker.journal.problem:
+        return broker.journal.problem
     full = sorted(name for name, app in broker.apps.items() if app.is_full)
     return f"events queue up to limits.queue for {', '.join(full)}" if full else ""
 
@@ -97,7 +101,7 @@ def _pools(apps: Iterable[Application]) -> Report:
 def _problems(apps: Mapping[str, Application]) -> Report:
     """Why the events of a host cannot be run now, for the hosts where that is so."""
     found = {
-        name: app.runtime.problem or app.stale
+        name: app.runtime.problem or app.stale or (RECOVERING if app.is_recovering else "")
         for name, app in apps.items()
         if app.runtime is not None
     }

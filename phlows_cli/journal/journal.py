@@ -38,6 +38,10 @@ class Entry(NamedTuple):
 class Journal(Protocol):
     """Keeps entries until their close hook has succeeded."""
 
+    @property
+    def problem(self) -> str:
+        """Why nothing can be written now; "" when it can."""
+
     async def open(self, entry: Entry) -> None:
         """Keep an entry; it survives a crash from this method's end on.
 

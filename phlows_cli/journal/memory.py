@@ -26,6 +26,8 @@ class MemoryJournal:
         self._given_up: dict[str, Entry] = {}
         self._on_loss = on_loss
 
+    problem = ""
+
     async def open(self, entry: Entry) -> None:
         """Nothing survives a crash: the session knows what it owes."""
 

@@ -15,7 +15,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from phlows_cli.journal.journal import Entry, JournalError
-from phlows_cli.journal.store import DELETE, TOKEN, Statement, insertion, token_bytes
+from phlows_cli.journal.store import DELETE, PROBE, TOKEN, Statement, insertion, token_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -57,7 +57,7 @@ class SqliteJournal:
         self._on_loss = on_loss
         self._requests: SimpleQueue[_Request | None] = SimpleQueue()
         self._again: list[Statement] = []
-        self._is_failing = False
+        self.problem = ""
         self._thread = Thread(target=self._work, name="phlows-journal", daemon=True)
         self._thread.start()
 
@@ -123,7 +123,9 @@ class SqliteJournal:
         """Wait for a request, and take those that are there by then."""
         batch: list[_Request | None] = []
         with suppress(Empty):
-            batch.append(self._requests.get(timeout=RETRY_INTERVAL if self._again else None))
+            batch.append(
+                self._requests.get(timeout=RETRY_INTERVAL if self._again or self.problem else None)
+            )
             while len(batch) < BATCH and batch[-1] is not None:
                 batch.append(self._requests.get_nowait())
         return batch
@@ -131,6 +133,8 @@ class SqliteJournal:
     def _write(self, requests: list[_Request]) -> None:
         """Write changes; of those that fail, the ones that nobody waits for are kept."""
         statements = [*self._again, *(it.statement for it in requests if it.statement)]
+        if not statements and self.problem:
+            statements = [PROBE]  # nobody is let in, so nobody else would find out
         if not statements:
             return
         try:
@@ -160,8 +164,8 @@ class SqliteJournal:
             self._settle([request], result, None)
 
     def _tell(self, requests: list[_Request], failure: JournalError | None) -> None:
-        if self._is_failing != (failure is not None):
-            self._is_failing = failure is not None
+        was_failing, self.problem = bool(self.problem), str(failure or "")
+        if was_failing != bool(self.problem):
             if failure is not None:
                 log.error("the journal cannot be written: %s", failure.__cause__)
             else:

@@ -32,6 +32,9 @@ INSERT: Final = "INSERT OR REPLACE INTO sockets VALUES (?,?,?,?,?,?,?)"
 TOKEN: Final = "UPDATE sockets SET token = ? WHERE socket = ?"  # noqa: S105 - a statement
 DELETE: Final = "DELETE FROM sockets WHERE socket = ?"
 
+PROBE: Final = (f"PRAGMA user_version = {VERSION}", ())
+"""Writes what is there already, to see whether that can be done."""
+
 Statement: TypeAlias = tuple[str, tuple[object, ...]]
 """One change: a statement, and the values for its question marks."""
 
@@ -115,7 +118,9 @@ class Store:
 
     def _make_file(self) -> None:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.fchmod(descriptor, 0o600)  # it holds tokens, whoever made it; SQLite's -wal follows it
+        os.close(descriptor)
 
     def _prepare(self) -> None:
         for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = NORMAL"):

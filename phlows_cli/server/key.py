@@ -107,5 +107,13 @@ def _make_key(path: Path) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         return
+    try:
+        _write_key(descriptor)
+    except OSError:  # a full disk: an empty file would be taken for a key
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _write_key(descriptor: int) -> None:
     with os.fdopen(descriptor, "w") as file:
         file.write(token_urlsafe(32) + "\n")

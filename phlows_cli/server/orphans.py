@@ -41,4 +41,5 @@ async def dropped(broker: Broker, sockets: list[str], *, keep_alive: bool) -> by
         JournalError: the journal cannot be written.
     """
     count = await broker.journal.drop(sockets)
+    broker.closings.forget(sockets)
     return json_response({"status": "ok", "dropped": count}, keep_alive=keep_alive)

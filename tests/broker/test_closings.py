@@ -264,7 +264,7 @@ async def test_an_attempt_that_a_crash_cut_is_counted():
     (left,) = entries(1)
     stage = Stage(left_behind=[left._replace(attempts=2, reason="client")])
     close = await stage.runtime.started("close")
-    assert told(close) == {"PHLOWS_CLOSE_REASON": "crash", "PHLOWS_CLOSE_ATTEMPT": "3"}
+    assert told(close) == {"PHLOWS_CLOSE_REASON": "client", "PHLOWS_CLOSE_ATTEMPT": "3"}
     close.accepts()
     await stage.settle()
 
@@ -286,13 +286,24 @@ async def test_what_is_owed_by_a_host_that_is_not_served_waits_for_it():
     stage.broker.admit(stage.app)
 
 
-async def test_a_drain_leaves_what_it_has_no_time_for_in_the_journal():
+async def test_a_drain_leaves_what_it_has_no_time_for_in_the_journal_and_says_how_many(caplog):
     journal = NotingJournal()
     stage = Stage(journal=journal, left_behind=entries(5), concurrency=1)
-    first = await stage.runtime.started("close")
-    draining = asyncio.create_task(stage.broker.drain(30))
-    await asyncio.sleep(0)
-    first.accepts()
-    assert await draining == 0
-    assert len(stage.runtime.calls) == 1
-    assert [note[0] for note in journal.notes] == ["begin", "remove"]
+    (await stage.runtime.started("close")).accepts()
+    await stage.runtime.started("close")
+    assert await stage.broker.drain(0) == 4, "one that runs, three that never began"
+    assert [r.count for r in caplog.records if "hooks were cut" in r.message] == [4]
+    await stage.broker.stop()
+    assert [note[0] for note in journal.notes] == ["begin", "remove", "begin"]
+    caplog.clear()
+
+
+async def test_what_waits_for_a_host_is_shown_and_can_be_dropped():
+    left = entries(3, "other.test")
+    stage = Stage(left_behind=left)
+    stage.broker.closings.shelve()
+    assert (await stage.broker.journal.orphans())[0] == 3
+    stage.broker.closings.forget([left[0].socket])
+    assert stage.broker.closings.left_behind == {"other.test": 2}
+    stage.broker.closings.forget([])
+    assert stage.broker.closings.left_behind == {}

@@ -8,6 +8,7 @@ import pytest
 import phlows_cli
 from phlows_cli.broker import report
 from phlows_cli.errors import UnknownHostError
+from phlows_cli.journal.journal import Entry
 from phlows_cli.model import Cast, token_hash
 from tests.builders import HOST, Stage, make_host
 from tests.fakes import ScriptedRuntime
@@ -114,3 +115,19 @@ async def test_presence_lists_every_socket_from_accept_until_it_leaves():
 async def test_presence_of_an_unknown_host_is_an_error():
     with pytest.raises(UnknownHostError):
         report.presence(Stage().broker, [HOST, "x.test"])
+
+
+async def test_a_journal_that_cannot_be_written_makes_the_broker_unready():
+    stage = Stage()
+    assert report.unready_reason(stage.broker) == ""
+    stage.broker.journal.problem = "the journal cannot be written: full"
+    assert report.unready_reason(stage.broker) == "the journal cannot be written: full"
+
+
+async def test_a_host_that_runs_close_hooks_of_before_says_so():
+    stage = Stage(left_behind=[Entry("0" * 16, HOST, "t", 0.0)])
+    close = await stage.runtime.started("close")
+    assert report.health(stage.broker, 0.0)["problems"] == {HOST: report.RECOVERING}
+    close.accepts()
+    await stage.settle()
+    assert report.health(stage.broker, 0.0)["problems"] == {}

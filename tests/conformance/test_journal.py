@@ -106,7 +106,7 @@ def test_a_close_hook_that_was_running_is_ended_and_run_again_as_the_second_atte
     stage.plan()
     program.start_again()
     again = stage.call("close", 2)
-    assert (again.socket, told(again)) == (socket_id, ("crash", "2"))
+    assert (again.socket, told(again)) == (socket_id, ("client", "2"))
     assert not is_running(running.pid)
 
 
@@ -140,7 +140,7 @@ def test_a_close_hook_that_is_given_up_is_shown_tried_by_the_next_broker_and_dro
     attempts = len([call for call in stage.started() if call.hook == "close"])
     assert rows(program) == {(socket_id, attempts)}
     program.start_again()
-    assert told(stage.call("close", attempts + 1)) == ("crash", str(attempts + 1))
+    assert told(stage.call("close", attempts + 1)) == ("client", str(attempts + 1))
     stop(program)
     stage.plan()
     program.start_again()
@@ -168,11 +168,55 @@ def test_what_is_owed_by_a_host_that_was_removed_waits_until_it_is_back(program)
         kill(program)
     program.configure(lambda hosts: hosts.pop(OPEN))
     program.start_again()
+    listed = json.loads(phlows(program, "orphans", "list", "--json")[1])
+    assert [orphan["socket"] for orphan in listed["orphans"]] == [socket_id]
     stop(program)
     assert rows(program) == {(socket_id, 0)}
     program.configure(lambda hosts: hosts.update({OPEN: HOSTS[OPEN]}))
     program.start_again()
     assert stage.call("close").socket == socket_id
+
+
+def test_what_is_owed_by_a_removed_host_and_was_dropped_is_not_run_when_it_is_back(program):
+    stage = program.stages[OPEN]
+    with connected(program, OPEN):
+        socket_id = stage.call("connect").socket
+        kill(program)
+    program.configure(lambda hosts: hosts.pop(OPEN))
+    program.start_again()
+    assert phlows(program, "orphans", "drop", socket_id)[1] == "1 close hook dropped\n"
+    program.configure(lambda hosts: hosts.update({OPEN: HOSTS[OPEN]}))
+    assert phlows(program, "reload")[1] == f"added {OPEN}\n"
+    with connected(program, OPEN):
+        second = stage.call("connect", 2).socket
+    assert stage.call("close").socket == second
+    stop(program)
+    assert rows(program) == set()
+
+
+def test_a_stop_while_the_close_hooks_of_before_run_runs_them_all(program, gate):
+    stage = program.stages[SLOW]
+    with connected(program, SLOW), connected(program, SLOW):
+        stage.calls(2)
+        kill(program)
+    stage.plan(close=[["gate", gate.port]])
+    program.start_again()
+    visitors = [gate.arrival(), gate.arrival()]
+    program.signal()
+    program.says("stopping")
+    for visitor in visitors:
+        visitor.let_on()
+    assert program.wait() == 0
+    assert rows(program) == set()
+
+
+def test_a_start_with_another_port_says_what_the_old_journal_holds(program):
+    with connected(program, OPEN):
+        program.stages[OPEN].call("connect")
+        kill(program)
+    program.configure(server={"port": 0})
+    program.start_again()
+    assert "count=1" in program.says("the journal of another port holds close hooks")
 
 
 def test_a_second_broker_with_the_same_port_and_state_says_so(program):

@@ -201,3 +201,19 @@ async def test_a_reader_is_told_of_a_journal_that_cannot_be_read(path, monkeypat
     with pytest.raises(JournalError, match="the journal cannot be read"):
         await journal.orphans()
     await journal.stop()
+
+
+async def test_it_finds_out_by_itself_that_it_can_be_written_again(path, monkeypatch):
+    monkeypatch.setattr(sqlite_module, "RETRY_INTERVAL", 0.01)
+    store = FullDisk(path)
+    journal = SqliteJournal(store, lambda _count: None)
+    with pytest.raises(JournalError):
+        await journal.open(entry(1))
+    assert journal.problem == "the journal cannot be written: database or disk is full"
+    store.is_full = False
+    while journal.problem:
+        store.write_ended.clear()
+        await asyncio.to_thread(store.write_ended.wait, 5)
+    await journal.open(entry(2))
+    await journal.stop()
+    assert entries(path) == [entry(2)]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -134,3 +135,14 @@ def test_a_key_file_of_the_owner_alone_is_no_warning(tmp_path, caplog):
     load_key(tmp_path / "key", NOTHING)
     load_key(tmp_path / "key", NOTHING)
     assert caplog.records == []
+
+
+def test_a_key_that_could_not_be_written_leaves_no_empty_file(tmp_path, monkeypatch):
+    def full(_descriptor):
+        os.close(_descriptor)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module, "_write_key", full)
+    with pytest.raises(ConfigError, match="No space left on device"):
+        load_key(tmp_path / "state" / "key", {})
+    assert list((tmp_path / "state").iterdir()) == []
