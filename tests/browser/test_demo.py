@@ -21,6 +21,9 @@ AXE = ROOT / "tests" / "browser" / "node_modules" / "axe-core" / "axe.min.js"
 NAMES = "#people li span:not(.face)"
 STAYING = ["Ann", "Bob", "Eve"]
 LANGUAGES = ["python", pytest.param("php", marks=pytest.mark.php)]
+ONCE = pytest.mark.parametrize("demo", ["python"], indirect=True)
+"""For what is the same whatever the language of the app is."""
+
 DEADLINE = 20.0
 """Seconds after which a demo that does not start or end is killed: then its test fails."""
 
@@ -170,6 +173,7 @@ def test_a_cast_reaches_those_it_is_meant_for(ann, bob):
         tab.shows_all(toasts, [])
 
 
+@ONCE
 def test_the_job_is_followed_step_by_step_and_can_be_stopped(ann, bob):
     ann.clicks("#job-run")
     ann.shows("#job-percent", re.compile(r"^[1-9]\d?%$"))
@@ -180,13 +184,14 @@ def test_the_job_is_followed_step_by_step_and_can_be_stopped(ann, bob):
     bob.shows("#job-percent", "0%")  # who has asked for it follows it, and nobody else
 
 
-@pytest.mark.parametrize("demo", ["python"], indirect=True)
+@ONCE
 def test_a_job_ends_with_a_whole_bar(eve):
     eve.shows("#job-step", "The report is ready.")
     eve.has("#job-bar", value=100)
     eve.shows("#job-percent", "100%")
 
 
+@ONCE
 def test_the_frames_go_by_and_can_be_paused(ann):
     ann.shows("#frames", re.compile('"type":"join"'))
     ann.clicks("#pause")
@@ -200,7 +205,7 @@ def test_the_frames_go_by_and_can_be_paused(ann):
     ann.shows("#frames", re.compile('"choice":"board"'))
 
 
-@pytest.mark.parametrize("demo", ["python"], indirect=True)
+@ONCE
 def test_axe_finds_nothing_on_phones_and_screens_in_light_and_dark(eve):
     if not AXE.exists():
         leave_out("axe-core is missing: npm ci --prefix tests/browser")
