@@ -229,7 +229,7 @@ class Chaos:
         self.arena.look_at_drops()
         self.arena.program.stop()
         lines = witness.read(self.arena.ledger)
-        rules = witness.Rules(HOSTS, marks=not self.arena.was_full, kills=True)
+        rules = witness.Rules(HOSTS, marks=not self.arena.was_full, kills=True, crashes=True)
         self.wrong += rules.check(lines)
         self.wrong += [f"left: process {describe(pid)}" for pid in self.arena.left_behind()]
         if rows := journal_rows(self.arena.state):

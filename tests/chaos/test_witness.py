@@ -50,6 +50,13 @@ def test_lives_that_are_allowed_have_no_fault(steps):
     assert owed(life(*steps)) == []
 
 
+def test_where_brokers_are_killed_a_close_that_succeeded_may_come_again_as_the_next_attempt():
+    again = life(*WHOLE, "+close client 2", "-close client 2")
+    assert Rules(AUTH, crashes=True).check(again) == []
+    same = life(*WHOLE, "+close client 1", "-close client 1")
+    assert any("count up" in wrong for wrong in Rules(AUTH, crashes=True).check(same))
+
+
 @pytest.mark.parametrize(
     ("fault", "steps"),
     [

@@ -190,9 +190,9 @@ async def test_a_name_that_is_no_address_is_an_error(monkeypatch):
 
 async def test_when_one_address_cannot_be_bound_none_is(taken, tmp_path):
     path = tmp_path / "phlows.sock"
-    with socket.create_server(("127.0.0.2", 0)) as probe:
-        free = probe.getsockname()[1]
-    with socket.create_server(("127.0.0.1", free)):
+    # The first to be had at one address, and a port of nobody's at the other: held from here on.
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        free = held.getsockname()[1]
         await refusal("127.0.0.2", f"unix:{path}", "127.0.0.1", port=free)
     with socket.create_server(("127.0.0.2", free)):
         pass
