@@ -151,15 +151,18 @@ export const apply: Apply
 declare function stream(url: string | URL, options?: StreamOptions): Stream
 export { stream as fetch }
 
-declare const phlows: {
+interface Phlows {
   connect: typeof connect
   apply: Apply
   fetch: typeof stream
 }
-export default phlows
+declare const client: Phlows
+export default client
 
 declare global {
   interface Window {
-    phlows: typeof phlows
+    phlows: Phlows
   }
+  /** What the classic script brings. */
+  const phlows: Phlows
 }

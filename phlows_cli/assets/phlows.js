@@ -140,7 +140,7 @@ var phlows = (function (global) {
     }
 
     function open(options) {
-      if (options) settings = options
+      settings = { ...settings, ...options }
       if (state !== 'stopped') return client
       failures = lateAuths = notBefore = 0
       listen()
@@ -342,8 +342,8 @@ var phlows = (function (global) {
 
     function close(code = 1000, reason = '') {
       if (state === 'stopped') return
-      const old = stop()
-      if (old) old.close(code, reason)
+      if (socket) socket.close(code, reason) // throws for a code that is none: then nothing has changed
+      stop()
       events.emit('close', { code, reason, retry: null })
     }
 
@@ -699,8 +699,8 @@ var phlows = (function (global) {
     const { apply: own, allow, lineLimit = LINE_LIMIT, signal, ...init } = options || {}
     const events = makeEvents()
     const aborter = new AbortController()
-    if (signal && signal.aborted) aborter.abort()
-    const abort = () => aborter.abort()
+    const abort = () => aborter.abort(signal && signal.reason)
+    if (signal && signal.aborted) abort()
     if (signal) signal.addEventListener('abort', abort)
     const promise = follow(url, request(init, aborter.signal), { own, allow, lineLimit, events })
       .catch((error) => {
@@ -724,7 +724,7 @@ var phlows = (function (global) {
     let { body } = init
     if (Array.isArray(body) || (isObject(body) && Object.getPrototypeOf(body) === Object.prototype)) {
       body = JSON.stringify(body)
-      headers.set('content-type', 'application/json')
+      if (!headers.has('content-type')) headers.set('content-type', 'application/json')
     }
     return { method: body == null ? 'GET' : 'POST', ...init, body, headers, signal }
   }
@@ -734,24 +734,27 @@ var phlows = (function (global) {
     const answer = await global.fetch(url, init)
     const { status } = answer
     const kind = answer.headers.get('content-type') || ''
+    const ended = (lines) => {
+      events.emit('end', { status, lines })
+      return { status, lines }
+    }
     if (!answer.ok && !kind.includes('json')) {
       if (answer.body) answer.body.cancel().catch(() => {})
       events.emit('error', { message: `answered ${status}`, status })
-      return { status, lines: 0 }
+      return ended(0)
     }
     let lines = 0
     const take = lineReader(lineLimit, (line) => {
       lines += 1
-      attemptLine(line, own, allow, events)
+      attemptLine(line, status, own, allow, events)
     })
     const reader = answer.body ? answer.body.getReader() : null
     for (let piece = reader && (await reader.read()); piece && !piece.done; piece = await reader.read()) take(piece.value)
     take()
-    events.emit('end', { status, lines })
-    return { status, lines }
+    return ended(lines)
   }
 
-  function attemptLine(line, own, allow, events) {
+  function attemptLine(line, status, own, allow, events) {
     let value
     try {
       value = JSON.parse(line)
@@ -762,7 +765,7 @@ var phlows = (function (global) {
     if (own === undefined || own === true) apply(value, { allow })
     else if (own) attempt(() => own(value))
     events.emit('message', value)
-    if (isObject(value) && 'error' in value) events.emit('error', { message: value.error, from: 'server' })
+    if (isObject(value) && 'error' in value) events.emit('error', { message: value.error, status, from: 'server' })
   }
 
   // ---- In a page, as a classic script

@@ -121,7 +121,7 @@ def test_an_answer_that_is_an_error_page_is_told_and_not_applied(tab, web):
     answer.write(line(inner={"#step": "1"}))
     answer.finish()
     assert tab.until("window.result") == {"status": 500, "lines": 0}
-    assert tab.run("told") == [["error", "answered 500"]]
+    assert tab.run("told") == [["error", "answered 500"], ["end", {"status": 500, "lines": 0}]]
     tab.shows("#step", "")
 
 

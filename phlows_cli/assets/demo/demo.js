@@ -87,6 +87,10 @@ part('job-run').addEventListener('click', async () => {
   running.on('message', line => show('http', line))
   running.on('abort', () => { part('job-step').textContent = 'Stopped.' })
   running.on('error', () => { part('job-step').textContent = 'It could not be finished.' })
+  // An answer without a length ends like one that was cut off: only its last line tells them apart.
+  running.on('end', () => {
+    if (part('job-bar').value < 100) part('job-step').textContent = 'It could not be finished.'
+  })
   await running.catch(() => {})  // told by the events
   running = null
   part('job-run').textContent = 'Run again'
