@@ -243,6 +243,7 @@ class Service:
             if host.app and not host.is_url:
                 command_for(host, config.interpreters)  # raises before anything is changed
         access = self._make_access(config)
+        changes = self._with_rekeyed(changes, config, access)
         certificate = _certificate(loaded)
         if certificate is not None and self._certificate is not None:
             self._certificate.replace(certificate)
@@ -261,7 +262,7 @@ class Service:
         self._slots.resize(config.limits.concurrency)
         self._settings = self._runtime_settings(config)
         self.broker.apply_limits(config.limits)
-        before, self._access = self._access, access
+        self._access = access
         self._bridge.access = access
         tick = self._tick_interval(config)
         self._ticker.interval = tick
@@ -270,11 +271,15 @@ class Service:
             self.broker.remove_host(name)
         for name in changes.added:
             self.broker.add_host(config.hosts[name], self._make_runtime)
-        others = [name for name in config.hosts if name not in changes.added]
-        rekeyed = {name for name in others if before.key_of(name) != access.key_of(name)}
-        for name in rekeyed.union(self._hosts_to_change(changes)):
+        for name in self._hosts_to_change(changes):
             self.broker.change_host(config.hosts[name], self._make_runtime)
         self._apps.apply(self.config.hosts.values())
+
+    def _with_rekeyed(self, changes: Changes, config: Config, access: Access) -> Changes:
+        """A key file with another key changes its host: the app must be handed it."""
+        stayed = config.hosts.keys() - set(changes.added)
+        rekeyed = {name for name in stayed if self._access.key_of(name) != access.key_of(name)}
+        return replace(changes, changed=tuple(sorted(rekeyed.union(changes.changed))))
 
     def _hosts_to_change(self, changes: Changes) -> list[str]:
         """Those with other settings; all, when what every runtime uses has changed."""
@@ -372,10 +377,8 @@ class Service:
 
 
 def _certificate(config: Config) -> Certificate | None:
-    server = config.server
-    if not server.tls_cert:
-        return None
-    return Certificate(Path(server.tls_cert), Path(server.tls_key))
+    cert, key = config.server.tls_cert, config.server.tls_key
+    return Certificate(Path(cert), Path(key)) if cert else None
 
 
 def _resolve(limits: Limits, descriptors: int) -> Limits:

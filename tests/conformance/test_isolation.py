@@ -156,7 +156,7 @@ def test_a_reload_hands_out_another_key(start):
     client.send({})
     before = client.receive_json()["environ"]["PHLOWS_KEY"]
     (program.folder / "host.key").write_text("another-key")
-    assert program.ask_with_key("POST", "/reload").status == 200
+    assert program.ask_with_key("POST", "/reload").json["changed"] == ["app.example.com"]
     client.send({})
     assert client.receive_json()["environ"]["PHLOWS_KEY"] == "another-key"
     cast = {"host": "app.example.com", "data": {}}
