@@ -39,10 +39,6 @@ RuntimeFor: TypeAlias = "Callable[[Application], Runtime | None]"
 """Makes the runtime that will work for an application; None for push-only hosts."""
 
 
-def _drop(line: bytes) -> None:
-    """Nobody wants what a task prints."""
-
-
 @dataclass(slots=True)
 class Counts:
     """What went through the broker since it started."""
@@ -185,7 +181,7 @@ class Broker:
     # Tasks
 
     async def run(
-        self, app: Application, task: Task, on_line: Callable[[bytes], None] = _drop
+        self, app: Application, task: Task, on_line: Callable[[bytes], None] = lambda _line: None
     ) -> HookResult:
         """Run a task of an app, which a drain waits for.
 
