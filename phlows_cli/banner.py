@@ -61,12 +61,18 @@ def php_version(php: str) -> str:
 
 
 def problems(config: Config) -> list[str]:
-    """What will fail though the configuration is valid: apps that are not there."""
-    return [
+    """What is not as it was meant though the configuration is valid."""
+    missing = [
         f"host {host.name}: app {host.app} is missing, its hooks will fail"
         for host in config.hosts.values()
         if host.app and not host.is_url and not Path(host.app).is_file()
     ]
+    idle = [
+        f"host {host.name}: spare and watch_app have no effect without resident workers"
+        for host in config.hosts.values()
+        if (host.spare or host.watch_app) and (host.is_url or host.runtime != "resident")
+    ]
+    return missing + idle
 
 
 def _hosts(config: Config) -> list[str]:

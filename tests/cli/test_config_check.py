@@ -63,3 +63,14 @@ def test_without_a_file_the_exit_code_is_2(program, args, tmp_path, environ):
     assert done.returncode == 2
     assert "config file" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_is_valid_and_yet_not_as_it_was_meant_is_a_warning(phlows, tmp_path):
+    path = tmp_path / "phlows.toml"
+    path.write_text('[hosts.a]\napp = "nosuch.php"\nspare = 2\n')
+    done = phlows("config", "check")
+    assert (done.exit_code, done.stdout) == (0, f"{path} is fine\n")
+    assert done.stderr.splitlines() == [
+        f"warning: host a: app {tmp_path}/nosuch.php is missing, its hooks will fail",
+        "warning: host a: spare and watch_app have no effect without resident workers",
+    ]

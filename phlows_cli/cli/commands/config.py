@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from phlows_cli.cli.options import config_option, json_option
-from phlows_cli.cli.output import emit, plural
+from phlows_cli.cli.output import emit, note, plural
 
 if TYPE_CHECKING:
     from phlows_cli.errors import ConfigError
@@ -22,7 +22,8 @@ CHECK = """\
 Example: phlows config check --config /etc/phlows/phlows.toml
 
 Check the configuration file and print every problem with its line, and what
-was probably meant. The exit code is 2 when there is one.
+was probably meant. The exit code is 2 when there is one. An app that is not
+there, or a setting without effect, is a warning.
 """
 
 
@@ -37,7 +38,8 @@ def config() -> None:
 @click.pass_context
 def check(ctx: click.Context, config_path: str | None, as_json: bool) -> None:
     """Print every problem of the file."""
-    from phlows_cli.config import check_config, find_config
+    from phlows_cli.banner import problems as warnings
+    from phlows_cli.config import check_config, find_config, load_config
     from phlows_cli.errors import ConfigError
 
     path = find_config(config_path)
@@ -45,6 +47,8 @@ def check(ctx: click.Context, config_path: str | None, as_json: bool) -> None:
         raise ConfigError("there is no config file: `phlows host add` makes one")
     problems = check_config(path)
     emit([_as_dict(problem) for problem in problems], as_json, lambda: _render(problems, str(path)))
+    for warning in [] if problems else warnings(load_config(path)):
+        note(f"warning: {warning}")
     ctx.exit(ConfigError.exit_code if problems else 0)
 
 
