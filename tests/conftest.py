@@ -31,6 +31,9 @@ PROGRAMS = {
 MODULES = {"browser": "playwright"}
 """Marker -> what its tests import, and other tests do not."""
 
+STOPS = pytest.StashKey[list]()
+"""What ends the things that a test has started, when it fails before it does so itself."""
+
 TEST_TIMEOUT = 30.0
 """Seconds after which a test that waits for something is told that it never came."""
 
@@ -61,8 +64,14 @@ def pytest_pyfunc_call(pyfuncitem):
     arguments = {name: given[name] for name in inspect.signature(pyfuncitem.obj).parameters}
 
     async def run():
-        async with asyncio.timeout(TEST_TIMEOUT):
-            await pyfuncitem.obj(**arguments)
+        try:
+            async with asyncio.timeout(TEST_TIMEOUT):
+                await pyfuncitem.obj(**arguments)
+        except BaseException:
+            # uvloop waits for ever on a loop that still watches a process
+            for stop in pyfuncitem.stash.get(STOPS, ()):
+                await stop()
+            raise
 
     with asyncio.Runner(loop_factory=given.get("loop_factory")) as runner:
         runner.run(run())

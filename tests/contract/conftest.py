@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from tests.conftest import STOPS
 from tests.contract.kinds import KINDS
 from tests.runtime.apps import APPS, settings
 from tests.runtime.conftest import gate, leaves_nothing_behind  # noqa: F401 - fixtures
@@ -24,9 +25,12 @@ def served():
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)
 def make(request, served):
     """Makes a runtime whose app does as each event tells it."""
+    stops = request.node.stash.setdefault(STOPS, [])
 
     def make(*, logged=lambda _hook, _line: None, slots=8, queue=100, output=1 << 20, **more):
         shared = settings(slots=slots, queue=queue, output=output)
-        return request.param(logged, more, shared, served)
+        made = request.param(logged, more, shared, served)
+        stops.append(made.stop)
+        return made
 
     return make

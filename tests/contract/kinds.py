@@ -15,8 +15,8 @@ from tests.runtime.apps import APPS, NAME, hook, host
 GRACE = 0.2
 """Seconds between the signals for a process that does not listen."""
 
-PATIENCE = 0.5
-"""Seconds that a hook may take which is meant to take longer; a process starts in less."""
+PATIENCE = 1.25
+"""Seconds that a hook may take which is meant to take longer; a worker must boot in less."""
 
 
 def oneshot(logged, host_settings, settings, _url):

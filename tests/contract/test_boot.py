@@ -66,7 +66,7 @@ async def test_a_boot_that_takes_longer_than_the_timeout_is_ended(make):
     runtime = make(env=booting(["deaf", None], ["hang", None]), timeout=PATIENCE)
     result = await runtime.call(told(), nobody)
     assert (result.outcome, result.started) == (Outcome.FAILED, False)
-    assert "it was not ready within 0.5 s (hosts." in result.reason
+    assert f"it was not ready within {PATIENCE:g} s (hosts." in result.reason
     assert result.reason == f"the app does not boot: {runtime.problem}"
     await runtime.stop()
     assert runtime.workers() == []
