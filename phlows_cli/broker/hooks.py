@@ -51,12 +51,6 @@ class Application:
     is held while its workers are replaced.
     """
 
-    # While it is recovering, sockets of a broker that was killed are closed.
-    is_recovering = False
-
-    # Why its workers run code of before: the last ones that were to replace them did not boot.
-    stale = ""
-
     def __init__(
         self,
         host: Host,
@@ -70,6 +64,8 @@ class Application:
         self.sessions = 0
         self.connected = 0
         self.is_removed = False
+        self.is_recovering = False  # while close hooks that a broker before has left run
+        self.stale = ""  # why its workers run code of before: new ones did not boot
         self.entering = 0  # sockets on their way to connect: the journal comes first
         self.renewal = asyncio.Lock()
         self._drops = drops

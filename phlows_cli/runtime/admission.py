@@ -7,6 +7,7 @@ from the call to the result, so that a runtime can retire and stop.
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from phlows_cli.model import Event, Host
     from phlows_cli.runtime.answer import LineSplitter
     from phlows_cli.runtime.settings import RuntimeSettings
+    from phlows_cli.runtime.worker import WorkerReport
 
 
 class Admission:
@@ -131,6 +133,52 @@ class Admission:
             f"no {self._place} was free for {self._host.timeout:g} s "
             f"({setting_of(self._host, 'concurrency')}, limits.concurrency)"
         )
+
+
+class Admitting:
+    """What every runtime tells of the events that it was given."""
+
+    def __init__(self, admission: Admission) -> None:
+        """Let events in as `admission` says."""
+        self._admission = admission
+
+    @property
+    def busy(self) -> int:
+        """How many events run."""
+        return self._admission.busy
+
+    @property
+    def queued(self) -> int:
+        """How many events wait."""
+        return self._admission.queued
+
+    def is_full(self, coming: int = 0) -> bool:
+        """Whether a new event, unless it is a close, would be refused."""
+        return self._admission.is_full(coming)
+
+
+class Workerless(Admitting, ABC):
+    """A runtime in which nothing stays between two events."""
+
+    worker_count = 0
+    problem = ""
+
+    def workers(self) -> list[WorkerReport]:
+        """There is none to tell of."""
+        return []
+
+    async def warm(self, count: int) -> str:  # noqa: ARG002 - as every runtime takes it
+        """Nothing can be started ahead."""
+        return ""
+
+    async def retire(self) -> None:
+        """Wait until the events that were asked for are done, then stop."""
+        await self._admission.quiet()
+        await self.stop()
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """See Runtime.stop()."""
 
 
 class _Count:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from phlows_cli.model import Hook, HookResult
-from phlows_cli.runtime.admission import Admission, not_started, with_output
+from phlows_cli.runtime.admission import Admission, Workerless, not_started, with_output
 from phlows_cli.runtime.command import encode_argument
 from phlows_cli.runtime.http_answer import HttpAnswer, is_json
 from phlows_cli.runtime.http_connection import IDLE_LIMIT, Pool, UnreachableError
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from phlows_cli.model import Event, Host
     from phlows_cli.runtime.settings import OnLine, RuntimeSettings
-    from phlows_cli.runtime.worker import WorkerReport
 
 
 def trusted_by_the_system() -> ssl.SSLContext:
@@ -35,12 +34,10 @@ def trusted_by_the_system() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-class Url:
+class Url(Workerless):
     """Sends each event of one host to its app's URL, at most once."""
 
     message_limit = sys.maxsize
-    problem = ""
-    worker_count = 0
 
     def __init__(
         self,
@@ -58,42 +55,15 @@ class Url:
         self._host = host
         self._settings = settings
         self._endpoint = Endpoint.parse(host.app)
-        self._admission = Admission(host, settings, "connection")
+        super().__init__(Admission(host, settings, "connection"))
         self._pool = Pool(self._endpoint, tls, idle_limit)
         self._limits: set[asyncio.Timeout] = set()
-
-    @property
-    def busy(self) -> int:
-        """How many events are with the app."""
-        return self._admission.busy
-
-    @property
-    def queued(self) -> int:
-        """How many events wait."""
-        return self._admission.queued
-
-    def is_full(self, coming: int = 0) -> bool:
-        """Whether a new event, unless it is a close, would be refused."""
-        return self._admission.is_full(coming)
-
-    def workers(self) -> list[WorkerReport]:
-        """Return nothing: the app's processes are not ours."""
-        return []
-
-    async def warm(self, count: int) -> str:  # noqa: ARG002 - there is nothing to boot
-        """Do nothing, and complain about nothing."""
-        return ""
 
     async def call(self, event: Event, on_line: OnLine) -> HookResult:
         """Send one event; see Runtime.call. Cancelling closes its connection."""
         return await self._admission.call(
             event, partial(self._run, event, on_line), partial(_unfit, event)
         )
-
-    async def retire(self) -> None:
-        """Wait until the events that were asked for are done, then stop."""
-        await self._admission.quiet()
-        await self.stop()
 
     async def stop(self) -> None:
         """Refuse what waits, break off what runs, and close every connection."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from phlows_cli.model import HookResult, Task
-from phlows_cli.runtime.admission import Admission, not_started, with_output
+from phlows_cli.runtime.admission import Admission, Workerless, not_started, with_output
 from phlows_cli.runtime.answer import LastLine, LineSplitter, outcome_of
 from phlows_cli.runtime.command import (
     ARGUMENT_LIMIT,
@@ -29,14 +29,12 @@ from phlows_cli.runtime.stderr import LineCutter, StderrLog
 if TYPE_CHECKING:
     from phlows_cli.model import Event, Host
     from phlows_cli.runtime.settings import OnLine, OnStderr, RuntimeSettings
-    from phlows_cli.runtime.worker import WorkerReport
 
 
-class OneShot:
+class OneShot(Workerless):
     """Runs each hook of one host in a process of its own."""
 
     message_limit = ARGUMENT_LIMIT - 1
-    worker_count = 0
 
     def __init__(
         self, host: Host, settings: RuntimeSettings, on_stderr: OnStderr, grace: float = GRACE
@@ -52,47 +50,15 @@ class OneShot:
         self._command = command_for(host, settings.interpreters)
         self._folder = str(Path(host.app).parent)
         self._env = environment_for(host, settings.url)
-        self._admission = Admission(host, settings)
+        super().__init__(Admission(host, settings))
         self._stderr = StderrLog(on_stderr)
         self._processes: set[Process] = set()
-
-    @property
-    def busy(self) -> int:
-        """How many hooks run."""
-        return self._admission.busy
-
-    @property
-    def queued(self) -> int:
-        """How many events wait."""
-        return self._admission.queued
-
-    @property
-    def problem(self) -> str:
-        """Nothing is known before an event comes."""
-        return ""
-
-    def is_full(self, coming: int = 0) -> bool:
-        """Whether a new event, unless it is a close, would be refused."""
-        return self._admission.is_full(coming)
-
-    def workers(self) -> list[WorkerReport]:
-        """None of the processes stays."""
-        return []
-
-    async def warm(self, count: int) -> str:  # noqa: ARG002 - as every runtime takes it
-        """Nothing can be started ahead."""
-        return ""
 
     async def call(self, hook: Event, on_line: OnLine) -> HookResult:
         """Run one hook; see Runtime.call."""
         return await self._admission.call(
             hook, partial(self._start, hook, on_line), partial(unfit_arguments, hook)
         )
-
-    async def retire(self) -> None:
-        """Wait until the hooks that were asked for are done, then stop."""
-        await self._admission.quiet()
-        await self.stop()
 
     async def stop(self) -> None:
         """Refuse what waits, kill what runs, and wait until it is gone."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from phlows_cli.model import HookResult, Outcome, Task
-from phlows_cli.runtime.admission import Admission, not_started
+from phlows_cli.runtime.admission import Admission, Admitting, not_started
 from phlows_cli.runtime.answer import outcome_of_result
 from phlows_cli.runtime.backoff import Backoff
 from phlows_cli.runtime.command import (
@@ -42,7 +42,7 @@ HEALTHY: Final = 1.0
 """Seconds after its boot until which the end of an unused worker is a failed boot."""
 
 
-class Resident:
+class Resident(Admitting):
     """Runs the hooks of one host in workers that stay.
 
     A worker is booted when an event finds none idle. Who has its turn but no
@@ -66,7 +66,7 @@ class Resident:
         command = [*command_for(host, settings.interpreters), WORKER_COMMAND]
         folder, env = str(Path(host.app).parent), environment_for(host, settings.url)
         self._how = WorkerCommand(host, command, folder, env, settings.output, settings.groups)
-        self._admission = Admission(host, settings, "worker")
+        super().__init__(Admission(host, settings, "worker"))
         self._stderr = StderrLog(on_stderr)
         self._workers: set[Worker] = set()
         self._idle: deque[Worker] = deque()
@@ -80,16 +80,6 @@ class Resident:
     # What the runtime promises
 
     @property
-    def busy(self) -> int:
-        """How many hooks run."""
-        return self._admission.busy
-
-    @property
-    def queued(self) -> int:
-        """How many events wait."""
-        return self._admission.queued
-
-    @property
     def worker_count(self) -> int:
         """How many workers there are."""
         return len(self._workers)
@@ -98,10 +88,6 @@ class Resident:
     def problem(self) -> str:
         """Why no worker boots; "" when that is not known to fail."""
         return self._backoff.reason
-
-    def is_full(self, coming: int = 0) -> bool:
-        """Whether a new event, unless it is a close, would be refused."""
-        return self._admission.is_full(coming)
 
     def workers(self) -> list[WorkerReport]:
         """Tell of every worker, the eldest first."""

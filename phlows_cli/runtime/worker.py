@@ -239,8 +239,12 @@ class Worker:
             self._on_job_frame(frame)
         elif self.state is State.BOOTING:
             self._on_boot_frame(frame)
-        elif self.state is State.IDLE and getattr(frame, "id", "") != (self._failed_id or None):
+        elif self.state is State.IDLE and not self._is_late(frame):
             self._desync(frame)
+
+    def _is_late(self, frame: Frame) -> bool:
+        """Whether it is of the job that an empty line has ended."""
+        return bool(self._failed_id) and getattr(frame, "id", "") == self._failed_id
 
     def _on_boot_frame(self, frame: Frame) -> None:
         """Text before `ready` is logged and skipped."""
@@ -259,7 +263,7 @@ class Worker:
     def _on_job_frame(self, frame: Frame) -> None:
         job = self._job
         if job is None or getattr(frame, "id", job.id) != job.id:
-            if not self._failed_id or getattr(frame, "id", "") != self._failed_id:
+            if not self._is_late(frame):
                 self._desync(frame)
         elif isinstance(frame, Line):
             job.print(frame.data, frame.lost)
