@@ -43,16 +43,14 @@ class Closings:
     def __init__(self, broker: Broker, left_behind: Iterable[Entry] = ()) -> None:
         self._broker = broker
         self._retrying = 0
-        self.given_up = 0
         self.unstarted = 0
         self._left_behind: defaultdict[str, list[Entry]] = defaultdict(list)
         for entry in left_behind:
             self._left_behind[entry.host].append(entry)
 
-    @property
-    def left_behind(self) -> dict[str, int]:
-        """How many entries of a broker before wait for their host, by host."""
-        return {host: len(entries) for host, entries in self._left_behind.items()}
+    def owed_to(self, host: str) -> list[Entry]:
+        """What a broker before has left for a host that has not been served since."""
+        return self._left_behind.get(host, [])
 
     def shelve(self) -> None:
         """Show what hosts are owed that are not served now, like what was given up."""
@@ -73,8 +71,9 @@ class Closings:
 
     def adopt(self, app: Application) -> None:
         """Run what a broker before owes this host; no socket is let in meanwhile."""
-        entries = self._left_behind.pop(app.host.name, [])
+        entries = self.owed_to(app.host.name)
         if entries:
+            del self._left_behind[app.host.name]
             log.info(
                 "running the close hooks that a broker before has left",
                 extra={"host": app.host.name, "count": len(entries)},
@@ -161,6 +160,5 @@ class Closings:
         """Keep it in the journal, for people to see and the next start to try."""
         self._broker.journal.give_up(entry)
         self._broker.drops.count("close hook given up")
-        self.given_up += 1
         facts = {"host": entry.host, "socket": entry.socket, "attempts": entry.attempts}
         app.warn("close hook given up", facts)

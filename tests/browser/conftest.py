@@ -18,7 +18,7 @@ import pytest
 sys.path.append(str(Path(__file__).parents[2]))  # tests/ is not installed
 
 from tests.browser.tab import Tab
-from tests.conformance.program import Program
+from tests.conformance.conftest import start  # noqa: F401 - a fixture
 from tests.conftest import PROGRAMS
 
 ROOT = Path(__file__).parents[2]
@@ -97,21 +97,6 @@ def visits(chromium, agents):
         context.close()
     for tab in tabs:
         tab.check()
-
-
-@pytest.fixture
-def start(tmp_path):
-    """Starts brokers of the test's own."""
-    programs = []
-
-    def begin(hosts, **config):
-        program = Program(tmp_path / f"broker{len(programs)}", hosts, **config)
-        programs.append(program)
-        return program
-
-    yield begin
-    for program in programs:
-        program.stop()
 
 
 def address(program, host, path="/"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import subprocess
 import sys
@@ -101,3 +102,15 @@ def app(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture
+def report(phlows):
+    """Runs `phlows hook ... --json`; its answer, and its exit code as `code`."""
+
+    def run(*args, **settings):
+        result = phlows("hook", *args, "--json", **settings)
+        assert result.stdout.count("\n") == 1, result.stderr
+        return {**json.loads(result.stdout), "code": result.exit_code}
+
+    return run

@@ -27,18 +27,6 @@ def registered(app, config):
     return write
 
 
-@pytest.fixture
-def report(phlows):
-    """Runs `phlows hook ... --json`; its answer, and its exit code as `code`."""
-
-    def run(*args, **settings):
-        result = phlows("hook", *args, "--json", **settings)
-        assert result.stdout.count("\n") == 1, result.stderr
-        return {**json.loads(result.stdout), "code": result.exit_code}
-
-    return run
-
-
 def refusal(result):
     assert (result.exit_code, result.stdout) == (2, "")
     return result.stderr.splitlines()[0].removeprefix("error: ")

@@ -16,18 +16,6 @@ from phlows_cli.model import HookResult, Outcome
 HOST = '[hosts."app.example.com"]\napp = "{}"\n'
 
 
-@pytest.fixture
-def report(phlows):
-    """Runs `phlows hook ... --json`; its answer, and its exit code as `code`."""
-
-    def run(*args, **settings):
-        result = phlows("hook", *args, "--json", **settings)
-        assert result.stdout.count("\n") == 1, result.stderr
-        return {**json.loads(result.stdout), "code": result.exit_code}
-
-    return run
-
-
 # Other runtimes
 
 
