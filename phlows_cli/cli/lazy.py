@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from click.shell_completion import CompletionItem
 
 
@@ -27,7 +29,20 @@ class Section(NamedTuple):
     rows: tuple[Row, ...]
 
 
-class LazyGroup(click.Group):
+class Group(click.Group):
+    """A group that says what was probably meant."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that was typed, or say what was probably meant."""
+        name, known = args[0], self.list_commands(ctx)
+        if name in known or name.startswith("-") or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        raise click.UsageError(f"no command {name!r}{did_you_mean(name, known)}", ctx)
+
+
+class LazyGroup(Group):
     """A group that knows its commands from a table.
 
     `<package>.<name>` holds a command in a variable of the same name.
@@ -44,17 +59,11 @@ class LazyGroup(click.Group):
         """Import a command of the table."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        command: click.Command = getattr(import_module(f"{self.package}.{cmd_name}"), cmd_name)
-        return command
+        from phlows_cli.cli.variables import name_variables
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that was typed, or say what was probably meant."""
-        name, known = args[0], self.list_commands(ctx)
-        if name in known or name.startswith("-") or ctx.resilient_parsing:
-            return super().resolve_command(ctx, args)
-        raise click.UsageError(_unknown(name, known), ctx)
+        command: click.Command = getattr(import_module(f"{self.package}.{cmd_name}"), cmd_name)
+        name_variables(command, (*_path(ctx), cmd_name))
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         """Write the table into the help, section by section."""
@@ -76,11 +85,19 @@ class LazyGroup(click.Group):
         ]
 
 
-def _unknown(name: str, known: list[str]) -> str:
+def _path(ctx: click.Context) -> tuple[str, ...]:
+    """Return the words that led to a group, without the program's own."""
+    if ctx.parent is None:
+        return ()
+    return (*_path(ctx.parent), ctx.info_name or "")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Name the nearest of what is known, as the end of an error; "" if none is near."""
     from difflib import get_close_matches
 
     near = get_close_matches(name, known, n=1)
-    return f"no command {name!r}" + (f": did you mean {near[0]!r}?" if near else "")
+    return f": did you mean {near[0]!r}?" if near else ""
 
 
 def help_width() -> int:

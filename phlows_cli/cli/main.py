@@ -26,7 +26,6 @@ COMMANDS: Final = (
             Row("demo", "Show what it can do, in a browser."),
             Row("reload", "Let the broker read its configuration again."),
             Row("drain", "Stop the broker in order."),
-            Row("cast", "Push a message to connected clients."),
         ),
     ),
     Section(
@@ -34,11 +33,9 @@ COMMANDS: Final = (
         (
             Row("new", "Write a small app to begin with."),
             Row("host", "Register, change and list the hosts and their apps."),
-            Row("hook", "Run one hook of an app, without a broker."),
-            Row("call", "Let an app run one of its functions."),
+            Row("config", "Check the configuration."),
             Row("workers", "List the resident workers, or replace them."),
             Row("sdk", "Print the file that a PHP app needs."),
-            Row("config", "Check the configuration."),
         ),
     ),
     Section(
@@ -47,6 +44,14 @@ COMMANDS: Final = (
             Row("status", "Show how the broker is doing."),
             Row("tail", "Follow what happens on the broker."),
             Row("orphans", "See and drop close hooks that were given up."),
+        ),
+    ),
+    Section(
+        "Try & measure",
+        (
+            Row("cast", "Push a message to connected clients."),
+            Row("hook", "Run one hook of an app, without a broker."),
+            Row("call", "Let an app run one of its functions."),
         ),
     ),
     Section("Shell", (Row("completion", "Print a shell's completion script."),)),
@@ -110,10 +115,11 @@ def _output_failed(error: OSError, typed: list[str]) -> int:
     """Say that stdout takes nothing; an error of anything else goes on."""
     from phlows_cli.cli.output import report
     from phlows_cli.cli.streams import is_of_output, settle, why
+    from phlows_cli.cli.variables import wants_json
 
     if not is_of_output(error):
         raise error
-    report(f"cannot write to stdout: {why(error)}", "--json" in typed)
+    report(f"cannot write to stdout: {why(error)}", wants_json(typed))
     settle()
     return PhlowsError.exit_code
 
@@ -121,9 +127,10 @@ def _output_failed(error: OSError, typed: list[str]) -> int:
 def _explain(error: Exception, typed: list[str]) -> int:
     """Say on stderr what went wrong; returns the exit code it stands for."""
     from phlows_cli.cli.output import note, report
+    from phlows_cli.cli.variables import wants_json
 
     # Read off the command line: the error may come before options are parsed.
-    as_json = "--json" in typed
+    as_json = wants_json(typed)
     if isinstance(error, PhlowsError):
         report(str(error), as_json)
         return error.exit_code
@@ -132,10 +139,37 @@ def _explain(error: Exception, typed: list[str]) -> int:
     if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
         error.show()
         return error.exit_code
-    report(_sentence(error.format_message()), as_json)
+    said = _sentence(error.format_message())
+    report(said + _choice_meant(error, typed) + _variable_meant(error), as_json)
     if isinstance(error, click.UsageError) and error.ctx and not as_json:
         note(f"see `{error.ctx.command_path} --help`")
     return error.exit_code
+
+
+def _choice_meant(error: click.ClickException, typed: list[str]) -> str:
+    """Name the choice that was probably meant; click says only which there are."""
+    param = getattr(error, "param", None)
+    if not isinstance(error, click.BadParameter) or param is None:
+        return ""
+    if not isinstance(param.type, click.Choice):
+        return ""
+    from phlows_cli.cli.lazy import did_you_mean
+
+    given = [word.rpartition("=")[2] for word in typed]
+    given += [os.environ.get(param.envvar, "")] if isinstance(param.envvar, str) else []
+    wrong = next((word for word in given if word and repr(word) in error.message), "")
+    return did_you_mean(wrong, map(str, param.type.choices)) if wrong else ""
+
+
+def _variable_meant(error: click.ClickException) -> str:
+    """Name the variable that a wrong value came from, where click does not."""
+    param = getattr(error, "param", None)
+    if not isinstance(error, click.BadParameter) or error.ctx is None or param is None:
+        return ""
+    source = error.ctx.get_parameter_source(param.name or "")
+    if source != click.core.ParameterSource.ENVIRONMENT or param.show_envvar:
+        return ""
+    return f" (from {param.envvar})"
 
 
 def _sentence(message: str) -> str:

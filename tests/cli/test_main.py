@@ -71,7 +71,8 @@ def test_the_table_says_of_a_command_what_the_command_says_of_itself(row):
 
 def test_the_help_groups_the_commands_by_purpose(phlows):
     text = phlows("--help").stdout
-    titles = ["Run:", "Apps:", "Look:", "Shell:"]
+    titles = [f"{section.title}:" for section in COMMANDS]
+    assert titles[:4] == ["Run:", "Apps:", "Look:", "Try & measure:"]
     assert [line for line in text.splitlines() if line in titles] == titles
     assert all(f"  {row.name} " in text for row in ROWS)
 
@@ -99,6 +100,33 @@ def test_an_unknown_command_is_told_what_was_probably_meant(phlows):
 def test_an_unknown_command_like_no_other_is_told_so(phlows):
     result = phlows("zzzzzz")
     assert (result.exit_code, result.stderr.splitlines()[0]) == (2, "error: no command 'zzzzzz'")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("host lst", "no command 'lst': did you mean 'list'?"),
+        ("config chekc", "no command 'chekc': did you mean 'check'?"),
+        ("orphans dorp", "no command 'dorp': did you mean 'drop'?"),
+        ("tail --type clsoe", "'close': did you mean 'close'?"),
+        ("tail --type=clsoe", "'close': did you mean 'close'?"),
+        ("completion zhs", "'fish': did you mean 'zsh'?"),
+        ("tail --type qqqq", "'cast', 'close'"),
+    ],
+)
+def test_a_word_that_is_nearly_right_is_told_what_was_probably_meant(phlows, line, message):
+    result = phlows(*line.split())
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[0].endswith(message)
+
+
+def test_a_choice_of_a_variable_is_told_what_was_probably_meant(phlows):
+    result = phlows("tail", env={"PHLOWS_TAIL_TYPE": "clsoe"})
+    assert result.exit_code == 2
+    told = result.stderr.splitlines()[0]
+    assert told.endswith("did you mean 'close'? (from PHLOWS_TAIL_TYPE)")
+    typed = phlows("tail", "--type", "clsoe", env={"PHLOWS_TAIL_TYPE": "close"})
+    assert "PHLOWS" not in typed.stderr
 
 
 def test_an_unknown_option_is_one_line_and_where_to_look(phlows):

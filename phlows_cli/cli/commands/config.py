@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from phlows_cli.cli.lazy import Group
 from phlows_cli.cli.options import config_option, json_option
 from phlows_cli.cli.output import emit, note, plural
 
@@ -27,7 +28,7 @@ there, or a setting without effect, is a warning.
 """
 
 
-@click.group(short_help="Check the configuration.", help=HELP)
+@click.group(cls=Group, short_help="Check the configuration.", help=HELP)
 def config() -> None:
     """Hold the subcommands."""
 

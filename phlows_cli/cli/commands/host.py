@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from phlows_cli.cli.host_view import as_json_value, overview, settings_table
+from phlows_cli.cli.lazy import Group
 from phlows_cli.cli.options import config_option, json_option, registered_hosts
 from phlows_cli.cli.output import emit, note
 from phlows_cli.errors import ConfigError, UsageError
@@ -62,7 +63,7 @@ Show every setting of a host as the broker uses it, defaults included.
 name_argument = click.argument("name", shell_complete=registered_hosts)
 
 
-@click.group(help=HELP, short_help="Register, change and list the hosts and their apps.")
+@click.group(cls=Group, help=HELP, short_help="Register, change and list the hosts and their apps.")
 def host() -> None:
     """Hold the commands on hosts."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from phlows_cli.cli.lazy import Group
 from phlows_cli.cli.options import config_option, json_option, url_option
 from phlows_cli.cli.output import emit, note, plural, table, visible
 
@@ -36,7 +37,7 @@ with --all every one.
 """
 
 
-@click.group(short_help="See and drop close hooks that were given up.", help=HELP)
+@click.group(cls=Group, short_help="See and drop close hooks that were given up.", help=HELP)
 def orphans() -> None:
     """Hold the subcommands."""
 

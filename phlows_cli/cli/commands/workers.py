@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from phlows_cli.cli.lazy import Group
 from phlows_cli.cli.options import config_option, json_option, registered_hosts, url_option
 from phlows_cli.cli.output import duration, emit, note, plural, table, visible
 
@@ -31,6 +32,7 @@ RELOAD_TIMEOUT = 300.0
 
 
 @click.group(
+    cls=Group,
     short_help="List the resident workers, or replace them.",
     help=HELP,
     invoke_without_command=True,
