@@ -118,18 +118,22 @@ class BrokerClient:
         return self._json(self._send("POST", path, data=body, headers=headers, timeout=limits))
 
     def lines(self, path: str, query: Mapping[str, str]) -> Iterator[bytes]:
-        """Follow a stream of lines until the broker ends it.
+        """Follow a stream of lines, open when this returns, until its end.
 
         Raises:
             BrokerUnreachableError: also when the connection breaks.
         """
-        from requests import RequestException
-
         # A stream may be silent for as long as nothing happens.
         answer = self._send("GET", path, params=query, stream=True, timeout=(CONNECT_TIMEOUT, None))
-        with answer:
-            if answer.status_code != 200:
+        if answer.status_code != 200:
+            with answer:
                 self._json(answer)
+        return self._follow(answer)
+
+    def _follow(self, answer: requests.Response) -> Iterator[bytes]:
+        from requests import RequestException
+
+        with answer:
             try:
                 yield from _lines(answer.iter_content(None))
             except RequestException:
