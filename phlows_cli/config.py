@@ -104,13 +104,26 @@ def find_config(explicit: str | None) -> Path | None:
 
     A named file is returned whether it exists or not.
     """
-    named = explicit or os.environ.get("PHLOWS_CONFIG")
+    places = config_places(explicit)
+    # Only one that is named comes alone.
+    if len(places) == 1:
+        return places[0][1]
+    return next((place for _, place in places if place.is_file()), None)
+
+
+def config_places(explicit: str | None) -> list[tuple[str, Path]]:
+    """List where the config file is looked for, each with its name, in order."""
+    variable = os.environ.get("PHLOWS_CONFIG")
+    named = explicit or variable
     if named:
-        return Path(named)
+        return [("$PHLOWS_CONFIG" if named == variable else "--config", Path(named))]
     from click import get_app_dir
 
-    places = (default_config_path(), Path(get_app_dir("phlows")) / FILE_NAME, SYSTEM_FILE)
-    return next((place for place in places if place.is_file()), None)
+    return [
+        ("the working folder", default_config_path()),
+        ("the user's folder", Path(get_app_dir("phlows")) / FILE_NAME),
+        ("the system's folder", SYSTEM_FILE),
+    ]
 
 
 def default_config_path() -> Path:
