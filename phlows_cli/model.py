@@ -8,7 +8,7 @@ from enum import IntEnum, StrEnum
 from functools import lru_cache
 from hashlib import sha256
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple, TypeAlias
 
 from phlows_cli.errors import TargetError
 
@@ -343,6 +343,8 @@ def parse_excluded(value: object) -> frozenset[str]:
     Raises:
         TargetError: something other than text, null or a list of text.
     """
+    if value == "":  # what every wsCast sends
+        return NOBODY
     parts = value if isinstance(value, list) else [value]
     excluded = set()
     for part in parts:
@@ -355,20 +357,19 @@ def parse_excluded(value: object) -> frozenset[str]:
 
 
 EVERYONE: Final = Target(everyone=True)
+NOBODY: Final[frozenset[str]] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Cast:
+class Cast(NamedTuple):
     """A payload with an audience. `payload` is JSON, byte for byte as it came."""
 
     host: str
     payload: bytes
     target: Target = EVERYONE
-    excluded: frozenset[str] = frozenset()
+    excluded: frozenset[str] = NOBODY
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What became of a cast: matched = sent + dropped; held apart."""
 
     host: str

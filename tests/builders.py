@@ -155,6 +155,12 @@ class Answer:
         return self.json["message"]
 
 
+def answer_of(bridge, request, caller):
+    """What the bridge answers, whether it lets the request in or not."""
+    permit = bridge.permit(request, caller)
+    return permit if isinstance(permit, bytes) else bridge.answer(request, permit)
+
+
 class BridgeScene:
     """A bridge over a stage's broker."""
 
@@ -167,7 +173,7 @@ class BridgeScene:
 
     def ask(self, target, method="GET", body=b"", headers=(), **changes):
         request = make_request(target, method, body, headers, **changes)
-        answer = self.bridge.answer(request, self.caller)
+        answer = answer_of(self.bridge, request, self.caller)
         return Answer(answer) if isinstance(answer, bytes) else answer
 
     def post(self, body, headers=(), target="/message"):

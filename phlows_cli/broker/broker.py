@@ -25,7 +25,7 @@ from phlows_cli.tasks import Tasks
 from phlows_cli.wire.frame import text_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from phlows_cli.broker.session import Peer
     from phlows_cli.config import Limits
@@ -315,22 +315,24 @@ class Broker:
             UnknownHostError: the host is not registered.
         """
         members = self.hub.select(cast.host, cast.target, cast.excluded)
-        frame = text_frame(cast.payload)
+        waiting = self.hub.waiting(cast.host)
+        frame = text_frame(cast.payload) if members or waiting else b""
         sent = 0
         for member in members:
             if member.deliver(frame):
                 sent += 1
         self.counts.casts += 1
         self.counts.deliveries += sent
-        receipt = Receipt(cast.host, sent, len(members) - sent, self._hold(cast, frame))
+        held = self._hold(cast, frame, waiting) if waiting else 0
+        receipt = Receipt(cast.host, sent, len(members) - sent, held)
         if self.events.is_watched:
             self._tell_cast(cast, receipt)
         return receipt
 
-    def _hold(self, cast: Cast, frame: bytes) -> int:
+    @staticmethod
+    def _hold(cast: Cast, frame: bytes, waiting: Mapping[str, Session]) -> int:
         """Keep a cast for the sockets that may yet turn out to be its audience."""
-        waiting = self.hub.waiting(cast.host)
-        if not waiting or cast.target.only_sockets:
+        if cast.target.only_sockets:
             return 0
         held = 0
         for id_, session in waiting.items():

@@ -7,20 +7,22 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
 from phlows_cli.broker import report
+from phlows_cli.broker.events import Watch
 from phlows_cli.errors import ConfigError, PhlowsError, RequestError
 from phlows_cli.model import Cast, CloseCode, Target, normalise_host, parse_excluded
-from phlows_cli.server import dispatch, orphans
+from phlows_cli.server import dispatch, orphans, recordings
 from phlows_cli.server.answers import Answer, Later
 from phlows_cli.server.feed import Feed
 from phlows_cli.wire.response import error_response, json_response, receipt_response, text_response
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
+    from collections.abc import Set as AbstractSet
 
     from phlows_cli.broker.broker import Broker
     from phlows_cli.server.access import Access, Caller, Grant
@@ -55,6 +57,15 @@ class Route:
     takes_body: bool = False
     is_for_hosts: bool = False
     """Whether a host's own key will do, too: the handler checks the host."""
+
+
+class Permit(NamedTuple):
+    """What a head was let in for: all requests that share it are, by the same rules."""
+
+    headers: Mapping[str, str]
+    access: Access
+    route: Route
+    grant: Grant
 
 
 class CastBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -131,17 +142,24 @@ class Bridge:
         self._control = control
         self._started = time.monotonic()
 
-    def answer(self, request: Request, caller: Caller) -> Answer:
-        """The answer to one request; an error is an answer too."""
-        try:
-            return self._route(request, caller)
-        except Exception as error:  # noqa: BLE001 - the edge: a fault of ours is an answer, too
-            return _failure(error, request)
-
-    def _route(self, request: Request, caller: Caller) -> Answer:
+    def permit(self, request: Request, caller: Caller) -> Permit | bytes:
+        """Let a request in by its head; what is not let in has its answer."""
         page = self._pages.get(request.path)
         if page is not None and request.method == "GET":
             return text_response(page[1], page[0], keep_alive=request.keep_alive)
+        try:
+            return self._permit(request, caller)
+        except Exception as error:  # noqa: BLE001 - the edge: a fault of ours is an answer, too
+            return _failure(error, request)
+
+    def answer(self, request: Request, permit: Permit) -> Answer:
+        """The answer to a request that was let in; an error is an answer too."""
+        try:
+            return permit.route.handle(self, request, permit.grant)
+        except Exception as error:  # noqa: BLE001 - the same edge
+            return _failure(error, request)
+
+    def _permit(self, request: Request, caller: Caller) -> Permit:
         route = ROUTES.get(request.path)
         if route is None:
             raise RequestError("no such route", 404)
@@ -153,7 +171,7 @@ class Bridge:
             raise RequestError(f"{request.path} is for the broker's own key (bridge.key_file)", 403)
         if route.takes_body:
             _check_body(request)
-        return route.handle(self, request, grant)
+        return Permit(request.headers, self.access, route, grant)
 
     def message(self, request: Request, grant: Grant) -> Answer:
         """POST /message: a cast."""
@@ -215,7 +233,15 @@ class Bridge:
             raise RequestError("token is not a sha256 or its first 12 hex characters")
         if filters.get("type", "open") not in EVENT_TYPES:
             raise RequestError(f"unknown type; there are: {', '.join(EVENT_TYPES)}")
-        return Feed(self._broker.events, filters)
+        return Feed(self._broker.events, lambda wake: Watch(wake, filters))
+
+    def record(self, request: Request, grant: Grant) -> Answer:
+        """GET /record: hook calls, with what was said in them."""
+        _check_streams(request)
+        query = _known(request.query, recordings.PARAMETERS)
+        host = normalise_host(query.get("host", ""))
+        self.access.check_host(grant, host)
+        return recordings.feed(self._broker, host, query)
 
     def workers(self, request: Request, _grant: Grant) -> Answer:
         """GET /workers: the resident workers."""
@@ -297,6 +323,7 @@ ROUTES: Final[Mapping[str, Route]] = {
     "/ready": Route("GET", Bridge.ready, needs_key=False, is_for_hosts=True),
     "/presence": Route("GET", Bridge.presence, is_for_hosts=True),
     "/events": Route("GET", Bridge.events, is_for_hosts=True),
+    "/record": Route("GET", Bridge.record, is_for_hosts=True),
     "/disconnect": Route("POST", Bridge.disconnect, takes_body=True, is_for_hosts=True),
     "/metrics": Route("GET", Bridge.metrics),
     "/reload": Route("POST", Bridge.reload),
@@ -360,7 +387,7 @@ def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         raise RequestError("body is nested too deep") from error
 
 
-def _known(query: Mapping[str, str], names: set[str]) -> Mapping[str, str]:
+def _known(query: Mapping[str, str], names: AbstractSet[str]) -> Mapping[str, str]:
     """The query, if it has no other parameters: a typo must be loud.
 
     Raises:

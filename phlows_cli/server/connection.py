@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from phlows_cli.model import HookResult
     from phlows_cli.server.access import Caller
     from phlows_cli.server.answers import Answer, Stream
+    from phlows_cli.server.bridge import Permit
     from phlows_cli.server.front import Front
     from phlows_cli.wire.request import Request
 
@@ -40,6 +41,7 @@ class Connection(asyncio.Protocol):
         self._requests: deque[Request] = deque()
         self._failure: RequestError | None = None
         self._feed: Stream | None = None
+        self._permit: Permit | None = None
         self._is_waiting = False
         self._early: bytearray | None = None
         self._is_stalled = False
@@ -169,6 +171,20 @@ class Connection(asyncio.Protocol):
         self._after_answers()
 
     def _answer(self, request: Request) -> Answer:
+        bridge, permit = self._front.bridge, self._permit
+        if (
+            permit is None
+            or permit.headers is not request.headers
+            or permit.access is not bridge.access
+        ):
+            found = self._find_permit(request)
+            if isinstance(found, bytes):
+                return found
+            self._permit = permit = found
+        return bridge.answer(request, permit)
+
+    def _find_permit(self, request: Request) -> Permit | bytes:
+        """Look whether a head is let in, the first time that it comes."""
         if (
             is_upgrade_path(self._front, request.path)
             and "*" not in self._front.config.server.paths
@@ -177,7 +193,7 @@ class Connection(asyncio.Protocol):
             message = "sockets are opened here: use a WebSocket client"
             return error_response(426, message, headers, keep_alive=request.keep_alive)
         client = self._front.client.answer(request)
-        return client or self._front.bridge.answer(request, self._caller)
+        return client or self._front.bridge.permit(request, self._caller)
 
     def _after_answers(self) -> None:
         if self._is_ending:

@@ -112,6 +112,20 @@ class _KnownHead(NamedTuple):
     request: Request
     length: int
 
+    def again(self, body: bytes) -> Request:
+        """Make the request of the same head with another body."""
+        seen = self.request
+        return Request(
+            seen.method,
+            seen.target,
+            seen.path,
+            seen.query,
+            seen.headers,
+            seen.repeated,
+            seen.version,
+            body,
+        )
+
 
 _known_heads: dict[bytes, _KnownHead] = {}
 """The heads of late, the oldest first: an app's casts differ in their bodies only."""
@@ -227,6 +241,8 @@ class RequestReader:
 
     def _parse(self, data: bytes) -> None:
         position = 0
+        if self._request is None and self._is_usual and self._state is _State.OPEN:
+            position = self._repeat(data)
         while position < len(data) and self._state is _State.OPEN:
             if self._request is None:
                 position = self._read_head(data, position)
@@ -249,31 +265,23 @@ class RequestReader:
             self._checked = len(self._held)
             return len(data)
         self._checked = 0
-        head = data[position:end]
-        known = _known_heads.get(head) if self._is_usual else None
-        if known is not None and end + known.length <= len(data):
-            return self._repeat(known, data, end)
-        self._begin(head)
+        self._begin(data[position:end])
         return end
 
-    def _repeat(self, known: _KnownHead, data: bytes, end: int) -> int:
-        """Take a request whose head was read before, and whose body is whole.
+    def _repeat(self, data: bytes) -> int:
+        """Take the requests whose heads were read before, and whose bodies are whole.
 
-        The parser sees nothing of it: it is between two messages, and stays so.
+        The parser sees nothing of them: it is between two messages, and stays so.
         """
-        seen = known.request
-        request = Request(
-            seen.method,
-            seen.target,
-            seen.path,
-            seen.query,
-            seen.headers,
-            seen.repeated,
-            seen.version,
-            data[end : end + known.length],
-        )
-        self._requests.append(request)
-        return end + known.length
+        position, end = 0, data.find(_HEAD_END) + 4
+        while (known := _known_heads.get(data[position:end])) is not None:
+            after = end + known.length
+            if after > len(data):
+                break
+            self._requests.append(known.again(data[end:after]))
+            self._checked = 0
+            position, end = after, data.find(_HEAD_END, after) + 4
+        return position
 
     def _begin(self, head: bytes) -> None:
         """Make a request of a whole head, and see what follows it."""

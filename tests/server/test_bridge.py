@@ -10,7 +10,16 @@ from phlows_cli.server.access import Access
 from phlows_cli.server.answers import Later
 from phlows_cli.server.bridge import ROUTES, Bridge
 from phlows_cli.server.feed import Feed
-from tests.builders import HOST, KEY, Answer, make_bridge, make_limits, make_request, make_server
+from tests.builders import (
+    HOST,
+    KEY,
+    Answer,
+    answer_of,
+    make_bridge,
+    make_limits,
+    make_request,
+    make_server,
+)
 from tests.builders import BridgeScene as Scene
 from tests.fakes import FakeControl
 
@@ -158,7 +167,8 @@ async def test_presence_of_a_broker_without_hosts_is_empty():
     broker = Broker(make_limits())
     access = Access(make_server(), make_bridge(), KEY)
     request = make_request("/presence", headers=BEARER)
-    answer = Bridge(broker, access, {}, FakeControl()).answer(request, access.caller("127.0.0.1"))
+    bridge = Bridge(broker, access, {}, FakeControl())
+    answer = answer_of(bridge, request, access.caller("127.0.0.1"))
     assert Answer(answer).json == {"status": "ok", "sockets": []}
 
 

@@ -9,8 +9,9 @@ import pytest
 
 from phlows_cli.server import connection as connection_module
 from phlows_cli.server import front as front_module
+from phlows_cli.server.access import Access
 from phlows_cli.server.connection import Connection
-from tests.builders import KEY
+from tests.builders import KEY, make_bridge, make_server
 from tests.fakes import FakeTransport, turns
 from tests.server.serving import frame, http, post, serving, upgrade
 
@@ -46,6 +47,27 @@ async def test_a_request_may_come_byte_by_byte():
             client.send(bytes([byte]))
             await asyncio.sleep(0)
         assert (await client.answer()).status == 200
+
+
+async def test_what_was_let_in_once_is_looked_at_again_under_other_rules():
+    async with serving() as scene:
+        client = await scene.client()
+        cast = post(b'{"host":"app.test"}')
+        assert [(await client.ask(cast)).status for _ in range(2)] == [200, 200]
+        strict = Access(make_server(), make_bridge(allow=()), KEY)
+        scene.front.access = scene.front.bridge.access = strict
+        assert [(await client.ask(cast)).status for _ in range(2)] == [401, 401]
+
+
+async def test_to_let_one_head_in_lets_no_other_in():
+    async with serving() as scene:
+        client = await scene.client()
+        body = b'{"host":"app.test"}'
+        cast = post(body)
+        from_browser = http("/message", "POST", {"origin": "https://evil.test"}, body)
+        asked = [cast, from_browser, cast, http("/metrics"), cast, from_browser]
+        statuses = [(await client.ask(request)).status for request in asked]
+        assert statuses == [200, 401, 200, 401, 200, 401]
 
 
 async def test_good_requests_are_answered_before_the_error_that_ends_the_connection():

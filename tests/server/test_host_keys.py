@@ -16,6 +16,7 @@ from phlows_cli.server.key import load_host_keys
 from tests.builders import (
     KEY,
     Answer,
+    answer_of,
     make_bridge,
     make_host,
     make_limits,
@@ -55,7 +56,7 @@ class Scene:
             request = make_request(path, "POST", body, headers)
         else:
             request = make_request(f"{path}?host={host}" if host else path, headers=headers)
-        answer = self.bridge.answer(request, self.caller)
+        answer = answer_of(self.bridge, request, self.caller)
         return answer if isinstance(answer, Feed) else Answer(answer)
 
     def status(self, path, host, key=None):
@@ -115,7 +116,7 @@ async def test_what_is_not_of_one_host_is_for_the_brokers_key():
     for path, route in others.items():
         headers = {"authorization": f"Bearer {OUR_KEY}"}
         request = make_request(path, route.method, headers=headers)
-        answer = Answer(scene.bridge.answer(request, scene.caller))
+        answer = Answer(answer_of(scene.bridge, request, scene.caller))
         assert answer.status == 403
         assert answer.message == f"{path} is for the broker's own key (bridge.key_file)"
 
@@ -132,9 +133,9 @@ async def test_health_tells_a_host_of_itself():
 async def test_a_key_that_is_nobodys_opens_nothing(key):
     scene = Scene()
     request = make_request("/health", headers={"authorization": f"Bearer {key}"})
-    assert Answer(scene.bridge.answer(request, scene.caller)).status == 403
+    assert Answer(answer_of(scene.bridge, request, scene.caller)).status == 403
     request = make_request("/health", headers={"authorization": f"Basic {OUR_KEY}"})
-    assert Answer(scene.bridge.answer(request, scene.caller)).status == 403
+    assert Answer(answer_of(scene.bridge, request, scene.caller)).status == 403
 
 
 async def test_two_hosts_with_one_key_share_it():

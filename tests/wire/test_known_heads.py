@@ -1,8 +1,10 @@
 """Heads that were read before are not parsed again, and nobody can tell."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from phlows_cli.errors import RequestError
 from phlows_cli.wire import request as request_module
 from phlows_cli.wire.request import KNOWN_HEADS, RequestReader
 
@@ -96,3 +98,14 @@ def test_heads_and_bodies_over_a_kilobyte_are_not_kept():
     reader.receive_data(padded)
     assert len(reader.requests_received()) == 2
     assert request_module._known_heads == {}
+
+
+def test_a_head_after_a_known_one_that_came_in_two_pieces_is_checked_from_its_start():
+    cast = KINDS["cast"]
+    reader = RequestReader(body_limit=4096)
+    reader.receive_data(cast)
+    reader.receive_data(cast[:50])
+    reader.receive_data(cast[50:])
+    assert len(reader.requests_received()) == 2
+    with pytest.raises(RequestError, match="bare line feed or NUL"):
+        reader.receive_data(b"GET /\0 HTTP/1.1\r\nHost: a.test\r\n")
