@@ -150,6 +150,14 @@ COMMANDS: Final = (
 )  # fmt: skip
 
 
+_TEXT: Final = frozenset({_one, _many, _or_true, _transitions, _scroll})
+
+
+def takes_text(command: Command) -> bool:
+    """Tell whether a command's value can be plain text in the payload."""
+    return command.value in _TEXT
+
+
 def apply_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command an option for every row of COMMANDS, and --state."""
     state = click.option(

@@ -33,7 +33,7 @@ COMMANDS: Final = (
         (
             Row("new", "Write a small app to begin with."),
             Row("host", "Register, change and list the hosts and their apps."),
-            Row("config", "Check the configuration."),
+            Row("config", "Check, show, find or begin the configuration."),
             Row("workers", "List the resident workers, or replace them."),
             Row("sdk", "Print the file that a PHP app needs."),
         ),
@@ -42,6 +42,7 @@ COMMANDS: Final = (
         "Look",
         (
             Row("status", "Show how the broker is doing."),
+            Row("doctor", "Say what is wrong, and what to do about it."),
             Row("tail", "Follow what happens on the broker."),
             Row("orphans", "See and drop close hooks that were given up."),
         ),
@@ -54,7 +55,14 @@ COMMANDS: Final = (
             Row("call", "Let an app run one of its functions."),
         ),
     ),
-    Section("Shell", (Row("completion", "Print a shell's completion script."),)),
+    Section(
+        "Deploy",
+        (
+            Row("service", "Print files for systemd, supervisor or pm2."),
+            Row("proxy", "Print a web server's file: Caddy, nginx, FrankenPHP."),
+        ),
+    ),
+    Section("Shell", (Row("completion", "Print or install a shell's completion script."),)),
 )
 
 

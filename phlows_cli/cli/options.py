@@ -6,26 +6,20 @@ from typing import TYPE_CHECKING
 
 import click
 
+from phlows_cli.cli.completing import hosts as registered_hosts
+
+__all__ = [
+    "config_option",
+    "host_option",
+    "json_option",
+    "registered_hosts",
+    "repeat_option",
+    "sole_host",
+    "url_option",
+]
+
 if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
     from phlows_cli.config import Config
-
-
-def registered_hosts(
-    ctx: click.Context, _param: click.Parameter, incomplete: str
-) -> list[CompletionItem[str]]:
-    """Complete a host's name from the config file; a bad file offers none."""
-    from click.shell_completion import CompletionItem
-
-    from phlows_cli.config import find_config, load_config
-    from phlows_cli.errors import PhlowsError
-
-    try:
-        hosts = load_config(find_config(ctx.params.get("config_path"))).hosts
-    except (PhlowsError, OSError):
-        return []
-    return [CompletionItem(name) for name in sorted(hosts) if name.startswith(incomplete)]
 
 
 def sole_host(config: Config) -> str:

@@ -37,6 +37,8 @@ OPTIONS = [
 SHARED = {"PHLOWS_CONFIG", "PHLOWS_URL", "PHLOWS_HOST", "PHLOWS_LISTEN", "PHLOWS_PORT"}
 """What several commands read, and so has a name without a command."""
 
+SHARED |= {"PHLOWS_SERVE_PATH"}  # `config show` reads it, too: it shows what serve would do
+
 
 def test_every_option_has_a_variable_but_those_that_say_yes_to_a_loss():
     without = {
@@ -65,9 +67,11 @@ def test_no_two_options_of_a_command_share_a_variable_and_no_variable_is_another
 def test_what_an_app_is_given_sets_no_option_but_the_shared_ones():
     """PHLOWS_URL is for the commands that a hook runs; a close's variables are for none."""
     runtime = "".join(path.read_text() for path in (ROOT / "phlows_cli/runtime").glob("*.py"))
-    given = set(re.findall(r"PHLOWS_[A-Z_]*[A-Z]", runtime + Path(model.__file__).read_text()))
-    assert {"PHLOWS_URL", "PHLOWS_CLOSE_REASON"} <= given
-    assert given & {option.envvar for _, option in OPTIONS} <= SHARED
+    given = set(re.findall(r"PHLOWS_[A-Z_]+", runtime + Path(model.__file__).read_text()))
+    assert {"PHLOWS_URL", "PHLOWS_CLOSE_"} <= given  # the latter is how names of a close begin
+    read = {option.envvar for _, option in OPTIONS if option.envvar}
+    assert read & given <= SHARED
+    assert not [name for name in read if name.startswith("PHLOWS_CLOSE_")]
 
 
 def test_every_group_says_what_was_probably_meant():

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from phlows_cli.cli import completing
 from phlows_cli.cli.apply_options import apply_options, collected
 from phlows_cli.cli.options import config_option, host_option, json_option, sole_host, url_option
 from phlows_cli.cli.output import emit
-
-if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
 
 HELP = """\
 Example: phlows cast --target all --toast 'Back in five minutes'
@@ -32,32 +30,19 @@ More examples:
 """
 
 
-def _targets(
-    _ctx: click.Context, _param: click.Parameter, incomplete: str
-) -> list[CompletionItem[str]]:
-    from click.shell_completion import CompletionItem
-
-    forms = {
-        "all": "everyone",
-        "token:": "everyone with a token",
-        "token:not:": "everyone without it",
-        "socket:": "one connection",
-    }
-    return [
-        CompletionItem(form, help=text)
-        for form, text in forms.items()
-        if form.startswith(incomplete)
-    ]
-
-
 @click.command(short_help="Push a message to connected clients.", help=HELP)
-@click.argument("items", nargs=-1, metavar="[KEY=TEXT|KEY:=JSON]...")
+@click.argument(
+    "items",
+    nargs=-1,
+    metavar="[KEY=TEXT|KEY:=JSON]...",
+    shell_complete=completing.message_items,
+)
 @click.option(
     "--target",
     "targets",
     metavar="TARGET",
     multiple=True,
-    shell_complete=_targets,
+    shell_complete=completing.targets,
     help="Who gets it: all, token:TOKEN, token:not:TOKEN, socket:ID or an id."
     " May be repeated. Without it: all.",
 )
@@ -66,6 +51,7 @@ def _targets(
     "excluded",
     metavar="ID",
     multiple=True,
+    shell_complete=completing.sockets,
     help="A socket that gets nothing. May be repeated.",
 )
 @host_option

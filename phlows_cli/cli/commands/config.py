@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from phlows_cli.cli import completing
 from phlows_cli.cli.lazy import Group
 from phlows_cli.cli.options import config_option, json_option
 from phlows_cli.cli.output import emit, note, plural
@@ -85,7 +86,7 @@ def check(ctx: click.Context, config_path: str | None, as_json: bool) -> None:
 
 
 @config.command(short_help="Show every setting and where it comes from.", help=SHOW)
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completing.settings)
 @click.option("--changed", is_flag=True, help="Only those that are not at their default.")
 @click.option(
     "--listen",

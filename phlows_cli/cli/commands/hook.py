@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from phlows_cli.cli import completing
 from phlows_cli.cli.options import (
     config_option,
     host_option,
@@ -20,8 +21,6 @@ from phlows_cli.model import HOOK_NAMES, Hook, normalise_host
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from click.shell_completion import CompletionItem
 
     from phlows_cli.config import Config
     from phlows_cli.model import Host
@@ -48,20 +47,17 @@ More examples:
 """
 
 
-def _hook_names(
-    _ctx: click.Context, _param: click.Parameter, incomplete: str
-) -> list[CompletionItem[str]]:
-    from click.shell_completion import CompletionItem
-
-    return [CompletionItem(name) for name in HOOK_NAMES if name.startswith(incomplete)]
-
-
 @click.command(short_help="Run one hook of an app, without a broker.", help=HELP)
-@click.argument("name", metavar="HOOK", shell_complete=_hook_names)
+@click.argument("name", metavar="HOOK", shell_complete=completing.hook_names)
 @click.argument("message", required=False)
 @host_option
 @click.option("--token", metavar="TOKEN", default="", help="The token that the hook is given.")
-@click.option("--socket", metavar="ID", help="The socket id; without it: a random one.")
+@click.option(
+    "--socket",
+    metavar="ID",
+    shell_complete=completing.sockets,
+    help="The socket id; without it: a random one.",
+)
 @click.option(
     "--app",
     metavar="FILE",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from phlows_cli.cli import completing
 from phlows_cli.cli.lazy import Group
 from phlows_cli.cli.options import config_option, json_option, url_option
 from phlows_cli.cli.output import emit, note, plural, table, visible
@@ -58,7 +59,7 @@ def list_(url: str | None, config_path: str | None, as_json: bool) -> None:
 
 
 @orphans.command(short_help="Forget them.", help=DROP_HELP)
-@click.argument("sockets", nargs=-1)
+@click.argument("sockets", nargs=-1, shell_complete=completing.orphans)
 @click.option("--all", "everything", is_flag=True, help="Every one.")
 @url_option
 @config_option
