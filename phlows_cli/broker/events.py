@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from phlows_cli.broker.recording import Recorder
 from phlows_cli.model import token_hash
 
 if TYPE_CHECKING:
@@ -60,9 +61,13 @@ class Watch:
 
 
 class Events:
-    """Publishes to every watch; keeps nothing for those that come later."""
+    """Publishes to every watch; keeps nothing for those that come later.
+
+    `recorder` does so with what is said in hook calls, which no watch is told.
+    """
 
     def __init__(self) -> None:
+        self.recorder = Recorder()
         self._watches: set[Watch] = set()
 
     @property

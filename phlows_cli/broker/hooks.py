@@ -8,8 +8,10 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from phlows_cli.broker.bucket import TokenBucket
+from phlows_cli.broker.masking import SHORTEST_SECRET
+from phlows_cli.broker.recording import Take
 from phlows_cli.errors import RequestError
-from phlows_cli.model import HookResult, Outcome, Task
+from phlows_cli.model import Hook, HookResult, Outcome, Task
 from phlows_cli.runtime.answer import values_in
 from phlows_cli.runtime.protocol import WORKER_COMMAND
 
@@ -31,10 +33,6 @@ LOG_RATE: Final = 20.0
 
 LOGGED_TEXT: Final = 200
 """Characters of such a line that are logged."""
-
-
-SHORTEST_SECRET: Final = 4
-"""Characters of a token that is masked in an app's words: "a" is in all of them."""
 
 
 def _ignore(hook: Event, result: HookResult) -> None:
@@ -97,6 +95,8 @@ class Application:
         """
         if self.runtime is None or not self.has(hook.name):
             return ABSENT
+        take = Take(hook, send) if self._events.recorder.is_on and isinstance(hook, Hook) else None
+        send = send if take is None else take.send
 
         def on_line(line: bytes) -> None:
             if send is not None:
@@ -104,6 +104,8 @@ class Application:
 
         result = await self.runtime.call(hook, on_line)
         self._record(hook, result)
+        if take is not None:
+            self._events.recorder.keep(take, result)
         return result
 
     async def run(self, task: Task, on_line: Callable[[bytes], None]) -> HookResult:

@@ -32,7 +32,7 @@ BODIES = {
     "/disconnect": '{"host":"%s","target":"all"}',
     "/dispatch": '{"host":"%s","target":"tasks::run","async":true}',
 }
-QUERIES = ("/presence", "/events")
+QUERIES = ("/presence", "/events", "/record")
 
 
 class Scene:
