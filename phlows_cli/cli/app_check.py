@@ -29,24 +29,25 @@ class AppError(PhlowsError):
     """An app cannot be run as it is."""
 
 
-def check_app(app: str, interpreters: Interpreters) -> None:
+def check_app(app: str, interpreters: Interpreters, timeout: float = LINT_TIMEOUT) -> None:
     """Check that an app is a readable file and that it parses.
 
     Args:
         app: its absolute path; .php and .py go through their interpreter's
             parser, anything else must be executable.
         interpreters: those of the config.
+        timeout: seconds that its parser may take.
 
     Raises:
         AppError: it cannot be run; with what to do.
-        TimedOutError: its parser took longer than LINT_TIMEOUT.
+        TimedOutError: its parser took longer.
     """
     _check_file(Path(app))
     kind = Path(app).suffix.lower()
     if kind == ".php":
-        _check_php(app, interpreters.php)
+        _check_php(app, interpreters.php, timeout)
     elif kind == ".py":
-        _check_source(app, [interpreters.py, "-I", "-W", "ignore", "-c", _COMPILE, app])
+        _check_source(app, [interpreters.py, "-I", "-W", "ignore", "-c", _COMPILE, app], timeout)
     elif not os.access(app, os.X_OK):
         raise AppError(f"{app}: is not executable: run chmod +x, or name a .php or .py file")
 
@@ -62,16 +63,16 @@ def _check_file(path: Path) -> None:
         raise AppError(f"{path}: is not a file: name the app's file")
 
 
-def _check_php(app: str, php: str) -> None:
+def _check_php(app: str, php: str, timeout: float) -> None:
     if not php:
         raise AppError(
             f"{app}: there is no PHP on PATH to run it: install PHP's command line "
             "(Debian: apt install php-cli; macOS: brew install php), or name it in interpreters.php"
         )
-    _check_source(app, [php, *_PHP_TO_STDERR, "-l", app])
+    _check_source(app, [php, *_PHP_TO_STDERR, "-l", app], timeout)
 
 
-def _check_source(app: str, command: list[str]) -> None:
+def _check_source(app: str, command: list[str], timeout: float) -> None:
     import subprocess
 
     if not os.access(app, os.R_OK):
@@ -81,12 +82,12 @@ def _check_source(app: str, command: list[str]) -> None:
             command,
             capture_output=True,
             stdin=subprocess.DEVNULL,
-            timeout=LINT_TIMEOUT,
+            timeout=timeout,
             check=False,
         )
     except subprocess.TimeoutExpired:
         raise TimedOutError(
-            f"{app}: {command[0]} took over {LINT_TIMEOUT:g} seconds to parse it: "
+            f"{app}: {command[0]} took over {timeout:g} seconds to parse it: "
             "--no-check leaves that out"
         ) from None
     except OSError as error:

@@ -50,6 +50,7 @@ COMMANDS: Final = (
     Section(
         "Try & measure",
         (
+            Row("connect", "Talk to a WebSocket, by hand or in a pipe."),
             Row("cast", "Push a message to connected clients."),
             Row("hook", "Run one hook of an app, without a broker."),
             Row("call", "Let an app run one of its functions."),

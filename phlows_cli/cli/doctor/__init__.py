@@ -1,0 +1,1 @@
+"""What `phlows doctor` looks at: one small function a check, by group."""

@@ -1,0 +1,112 @@
+"""A program run within a limit of time and output, with all it starts."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from phlows_cli.errors import TimedOutError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+OUTPUT_LIMIT: Final = 256 * 1024
+"""Bytes that are kept of stdout, and of stderr."""
+
+CHUNK: Final = 65_536
+
+
+class Finished(NamedTuple):
+    """How a program ended: its exit code, what it printed, and its time."""
+
+    code: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+    @property
+    def words(self) -> str:
+        """What it said of itself, on one line."""
+        return " ".join((self.stderr.strip() or self.stdout.strip()).split())[:300]
+
+
+def run(
+    command: Sequence[str],
+    timeout: float,
+    *,
+    is_enough: Callable[[bytes], bool] | None = None,
+    cwd: str | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Finished:
+    """Run a program in a process group of its own, of which nothing stays.
+
+    Args:
+        command: the program and its arguments; its stdin stays open and empty.
+        timeout: seconds.
+        is_enough: is given each piece of stdout; True ends the program.
+        cwd: its folder.
+        env: its whole environment.
+
+    Raises:
+        OSError: it cannot be started.
+        TimedOutError: it took longer.
+    """
+    began = time.monotonic()
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=cwd, env=env, start_new_session=True
+    ) as process:
+        try:
+            out, err, is_cut = _read(process, began + timeout, is_enough)
+            code = 0 if is_cut else _wait(process, began + timeout)
+        finally:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+    return Finished(code, out, err, time.monotonic() - began)
+
+
+def _read(
+    process: subprocess.Popen[bytes], deadline: float, is_enough: Callable[[bytes], bool] | None
+) -> tuple[str, str, bool]:
+    """Read both outputs to their end, or until it is enough."""
+    held = {process.stdout: bytearray(), process.stderr: bytearray()}
+    is_cut = False
+    with selectors.DefaultSelector() as selector:
+        for pipe in held:
+            selector.register(pipe, selectors.EVENT_READ)  # type: ignore[arg-type] # both are there
+        while selector.get_map() and not is_cut:
+            ready = selector.select(max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise _too_slow(process)
+            for key, _ in ready:
+                chunk = os.read(key.fd, CHUNK)
+                if not chunk:
+                    selector.unregister(key.fileobj)
+                kept = held[key.fileobj]  # type: ignore[index] # what was registered above
+                kept += chunk[: OUTPUT_LIMIT - len(kept)]
+                is_stdout = key.fileobj is process.stdout
+                is_cut = is_cut or bool(is_enough and is_stdout and chunk and is_enough(chunk))
+            if time.monotonic() > deadline:  # one that prints without end
+                raise _too_slow(process)
+    out, err = (bytes(kept).decode("utf-8", "replace") for kept in held.values())
+    return out, err, is_cut
+
+
+def _wait(process: subprocess.Popen[bytes], deadline: float) -> int:
+    try:
+        return process.wait(max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        raise _too_slow(process) from None
+
+
+def _shown(process: subprocess.Popen[bytes]) -> str:
+    return str(process.args[0]) if isinstance(process.args, list) else "the program"
+
+
+def _too_slow(process: subprocess.Popen[bytes]) -> TimedOutError:
+    return TimedOutError(f"{_shown(process)} did not answer in time and was ended")
