@@ -23,6 +23,7 @@ PROGRAMS = {
     "fish": (("fish",), "fish"),
     "zsh": (("zsh",), "zsh"),
     "systemd": (("systemd-analyze",), "systemd"),
+    "nginx": (("nginx",), "nginx"),
     "node": (("node",), "nodejs"),
     "browser": (("google-chrome", "chromium-browser", "chromium"), "chromium"),
 }
