@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from phlows_cli.config import Config
 
 
-def sole_host(config: Config) -> str:
+def sole_host(config: Config, how: str = "with --host") -> str:
     """Return the host that is meant when none is named.
 
     Raises:
@@ -34,9 +34,9 @@ def sole_host(config: Config) -> str:
         return next(iter(config.hosts))
     where = config.path or "any phlows.toml"
     if not config.hosts:
-        raise UsageError(f"no host is registered in {where}: name one with --host")
+        raise UsageError(f"no host is registered in {where}: name one {how}")
     names = ", ".join(sorted(config.hosts)[:5]) + (", ..." if len(config.hosts) > 5 else "")
-    raise UsageError(f"{len(config.hosts)} hosts are registered ({names}): name one with --host")
+    raise UsageError(f"{len(config.hosts)} hosts are registered ({names}): name one {how}")
 
 
 config_option = click.option(
