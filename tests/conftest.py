@@ -22,8 +22,12 @@ PROGRAMS = {
     "php": (("php-zts", "php"), "php-cli"),
     "fish": (("fish",), "fish"),
     "zsh": (("zsh",), "zsh"),
+    "man": (("man",), "man-db"),
     "systemd": (("systemd-analyze",), "systemd"),
     "nginx": (("nginx",), "nginx"),
+    "supervisor": (("supervisord",), "supervisor"),
+    "caddy": (("caddy",), "caddy"),
+    "nginx": (("nginx",), "nginx-light"),
     "node": (("node",), "nodejs"),
     "browser": (("google-chrome", "chromium-browser", "chromium"), "chromium"),
 }

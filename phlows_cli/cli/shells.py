@@ -95,7 +95,7 @@ complete --command phlows --no-files --arguments '(_phlows_completion)'
 """
 
 SCRIPTS: Final = {"bash": BASH, "zsh": ZSH, "fish": FISH}
-FILES: Final = {"bash": "phlows.bash", "zsh": "_phlows", "fish": "phlows.fish"}
+FILES: Final = {"bash": "phlows", "zsh": "_phlows", "fish": "phlows.fish"}
 
 
 class _LineComplete(ShellComplete):

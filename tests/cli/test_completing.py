@@ -176,7 +176,7 @@ def environ_of_shell(environ, live, tmp_path):
 
 
 def test_bash_completes_what_is_live(environ_of_shell, live):
-    setup = f"source {COMPLETIONS / 'phlows.bash'}{BASH_SETUP}"
+    setup = f"source {COMPLETIONS / 'phlows'}{BASH_SETUP}"
     argv = ["bash", "--norc", "--noprofile", "-i"]
     check_in_a_terminal(argv, environ_of_shell, setup, live)
 
