@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from secrets import token_hex
 from typing import TYPE_CHECKING, TypeAlias
 
+from phlows_cli.broker.casting import fate, hold
 from phlows_cli.broker.closings import Closings
 from phlows_cli.broker.deadlines import Deadlines
 from phlows_cli.broker.drain import Drain
 from phlows_cli.broker.drops import Drops
 from phlows_cli.broker.entrance import Entrance
-from phlows_cli.broker.events import Events, describe
+from phlows_cli.broker.events import Events
 from phlows_cli.broker.hooks import Application
 from phlows_cli.broker.hub import Hub
 from phlows_cli.broker.session import Phase, Session
+from phlows_cli.broker.turn import Turn
 from phlows_cli.errors import RequestError
 from phlows_cli.journal.memory import MemoryJournal
 from phlows_cli.model import CloseCode, Hook, Receipt
@@ -25,7 +27,7 @@ from phlows_cli.tasks import Tasks
 from phlows_cli.wire.frame import text_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from phlows_cli.broker.session import Peer
     from phlows_cli.config import Limits
@@ -74,6 +76,7 @@ class Broker:
         self.tasks = Tasks()
         self.apps: dict[str, Application] = {}
         self.counts = Counts()
+        self.turn = Turn()
         self.on_hook: Callable[[Event, HookResult], None] | None = None
         self.is_draining = False
         self.draining = asyncio.Event()
@@ -322,34 +325,14 @@ class Broker:
             if member.deliver(frame):
                 sent += 1
         self.counts.casts += 1
-        self.counts.deliveries += sent
-        held = self._hold(cast, frame, waiting) if waiting else 0
+        if sent:
+            self.counts.deliveries += sent
+            self.turn.spend(sent)
+        held = hold(cast, frame, waiting) if waiting else 0
         receipt = Receipt(cast.host, sent, len(members) - sent, held)
         if self.events.is_watched:
-            self._tell_cast(cast, receipt)
+            self.events.publish("cast", cast.host, fate(cast, receipt))
         return receipt
-
-    @staticmethod
-    def _hold(cast: Cast, frame: bytes, waiting: Mapping[str, Session]) -> int:
-        """Keep a cast for the sockets that may yet turn out to be its audience."""
-        if cast.target.only_sockets:
-            return 0
-        held = 0
-        for id_, session in waiting.items():
-            if id_ not in cast.excluded and id_ not in cast.target.sockets:
-                session.hold(cast, frame)
-                held += 1
-        return held
-
-    def _tell_cast(self, cast: Cast, receipt: Receipt) -> None:
-        fields = {
-            "target": describe(cast.target),
-            "bytes": len(cast.payload),
-            "sent": receipt.sent,
-            "dropped": receipt.dropped,
-            "held": receipt.held,
-        }
-        self.events.publish("cast", cast.host, fields)
 
     def disconnect(self, host: str, target: Target, code: int, reason: str) -> int:
         """End the sockets in an audience; returns how many.

@@ -148,7 +148,12 @@ class Connection(asyncio.Protocol):
             return
         answers: list[bytes] = []
         size = 0
+        turn = self._front.broker.turn
         while self._requests and not (self._is_stalled or self._is_ending or self._is_waiting):
+            if turn.is_over:
+                self._write(answers)
+                self._rest()
+                return
             request = self._requests.popleft()
             if request.is_upgrade:
                 self._write(answers)
@@ -169,6 +174,21 @@ class Connection(asyncio.Protocol):
                 answers, size = [], 0
         self._write(answers)
         self._after_answers()
+
+    def _rest(self) -> None:
+        """Let other sockets have their turn; what was asked is answered in the next."""
+        self._front.await_nothing(self)
+        self._is_waiting = True
+        self._transport.pause_reading()
+        asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._is_waiting = False
+        if self._is_lost:
+            return
+        if not self._is_stalled:
+            self._transport.resume_reading()
+        self._serve()
 
     def _answer(self, request: Request) -> Answer:
         bridge, permit = self._front.bridge, self._permit
