@@ -27,7 +27,6 @@ PROGRAMS = {
     "nginx": (("nginx",), "nginx"),
     "supervisor": (("supervisord",), "supervisor"),
     "caddy": (("caddy",), "caddy"),
-    "nginx": (("nginx",), "nginx-light"),
     "node": (("node",), "nodejs"),
     "browser": (("google-chrome", "chromium-browser", "chromium"), "chromium"),
 }

@@ -1,4 +1,4 @@
-"""The systemd units of docs/operations.md: the same as the files, and valid."""
+"""The systemd units of the examples: valid, and with time to drain."""
 
 from __future__ import annotations
 
@@ -15,14 +15,6 @@ from phlows_cli.config import load_config
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "examples" / "systemd"
 UNITS = ("phlows.socket", "phlows.service")
-
-
-def test_the_units_of_the_document_are_the_files():
-    text = (ROOT / "docs" / "operations.md").read_text("utf-8")
-    shown = re.findall(
-        r"^```ini\n# /etc/systemd/system/(\S+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL
-    )
-    assert dict(shown) == {name: (FOLDER / name).read_text() for name in UNITS}
 
 
 @pytest.mark.systemd
