@@ -54,6 +54,8 @@ COMMANDS: Final = (
             Row("cast", "Push a message to connected clients."),
             Row("hook", "Run one hook of an app, without a broker."),
             Row("call", "Let an app run one of its functions."),
+            Row("bench", "Measure a broker, counting every message."),
+            Row("record", "Record hook calls, to run them again."),
         ),
     ),
     Section(

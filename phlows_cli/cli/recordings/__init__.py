@@ -1,0 +1,1 @@
+"""Recordings: written from a broker, read, played to an app, compared."""
