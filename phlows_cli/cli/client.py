@@ -107,14 +107,19 @@ class BrokerClient:
         self._refused_file: Path | None = None
         self._open_session: requests.Session | None = None
 
+    @property
+    def key(self) -> str:
+        """The key that calls carry, "" when there is none."""
+        return self._key
+
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401 - JSON
         """Ask for a JSON answer."""
         return self._json(self._send("GET", path, params=query))
 
-    def post(self, path: str, body: bytes, timeout: float = READ_TIMEOUT) -> Any:  # noqa: ANN401 - JSON
-        """Send JSON and take the JSON answer, for which `timeout` seconds are enough."""
+    def post(self, path: str, body: bytes, timeout: float | None = None) -> Any:  # noqa: ANN401 - JSON
+        """Send JSON and take the JSON answer; `timeout` is how many seconds it may take."""
         headers = {"Content-Type": "application/json"}
-        limits = (CONNECT_TIMEOUT, timeout)
+        limits = (CONNECT_TIMEOUT, timeout or READ_TIMEOUT)
         return self._json(self._send("POST", path, data=body, headers=headers, timeout=limits))
 
     def lines(self, path: str, query: Mapping[str, str]) -> Iterator[bytes]:
@@ -123,11 +128,14 @@ class BrokerClient:
         Raises:
             BrokerUnreachableError: also when the connection breaks.
         """
-        # A stream may be silent for as long as nothing happens.
-        answer = self._send("GET", path, params=query, stream=True, timeout=(CONNECT_TIMEOUT, None))
+        answer = self._send("GET", path, params=query, stream=True)
         if answer.status_code != 200:
             with answer:
                 self._json(answer)
+        # It has begun in time; from now on it is silent for as long as nothing happens.
+        connected = getattr(answer.raw.connection, "sock", None)
+        if connected is not None:
+            connected.settimeout(None)
         return self._follow(answer)
 
     def _follow(self, answer: requests.Response) -> Iterator[bytes]:

@@ -1,0 +1,1 @@
+"""The load generator of `phlows bench`: it counts every message it causes."""
