@@ -23,6 +23,7 @@ GROUP: Final = "Apps"
 BOOT_SHARE: Final = 0.8
 """Of --timeout: so that a boot is told as such, and ended, before the check is."""
 
+NO_APP: Final = "only pushed to: it has no app"
 FRAME_LIMIT: Final = 65_536
 TEXT_LIMIT: Final = 512 * 1024
 
@@ -33,8 +34,12 @@ def of_file(judge: Callable[[Case, Host], Result]) -> Run:
     def run(case: Case, name: str) -> Result:
         host = case.config.hosts[name]
         if not host.app:
-            return skip("only pushed to: it has no app")
-        return skip(f"its app is at {host.shown_app}") if host.is_url else judge(case, host)
+            return skip(NO_APP)
+        if host.is_url:
+            return skip(f"its app is at {host.shown_app}")
+        if judge is not _file and not os.access(host.app, os.R_OK):
+            return skip(f"{host.app} cannot be read (see app-file)")
+        return judge(case, host)
 
     return run
 
@@ -126,7 +131,7 @@ def _reached(case: Case, name: str) -> Result:
 
     host = case.config.hosts[name]
     if not host.is_url:
-        return skip("its app is not a URL")
+        return skip("its app is not a URL" if host.app else NO_APP)
     try:
         to = Endpoint.parse(host.app)
         with socket.create_connection((to.host, to.port), case.timeout * BOOT_SHARE) as plain:
@@ -140,11 +145,8 @@ def _reached(case: Case, name: str) -> Result:
 
 
 def _hooks(_case: Case, host: Host) -> Result:
-    try:
-        with Path(host.app).open("rb") as file:
-            text = file.read(TEXT_LIMIT).decode("utf-8", "replace")
-    except OSError:
-        return skip(f"{host.app} cannot be read")
+    with Path(host.app).open("rb") as file:
+        text = file.read(TEXT_LIMIT).decode("utf-8", "replace")
     return _judge_hooks(host, AppText.read(host.app, text))
 
 

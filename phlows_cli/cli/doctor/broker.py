@@ -37,7 +37,7 @@ def _config(case: Case, _subject: str) -> Result:
     if path is None:
         return warn(
             "there is no phlows.toml: no host is served",
-            "`phlows new chat` writes a first app; or `phlows host add app.example.com /path/to/app.php`",
+            "`phlows new chat` writes a first app, `phlows host add` registers one",
         )
     if not case.config.hosts:
         return warn(f"{path} names no host", "`phlows host add app.example.com /path/to/app.php`")

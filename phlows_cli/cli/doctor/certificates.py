@@ -38,7 +38,9 @@ _RENEW: Final = "renew it (certbot renew, or what made it); the broker takes it 
 
 def _public(case: Case, to: Address) -> Result:
     if not to.is_secure:
-        return warn(f"{to.url} is not encrypted", "serve it over https, at least outside of tests")
+        return warn(
+            "visitors come without encryption", "serve it over https, at least outside of tests"
+        )
     try:
         with (
             socket.create_connection((to.host, to.port), case.timeout / 2) as plain,
@@ -51,7 +53,7 @@ def _public(case: Case, to: Address) -> Result:
             "renew or complete the chain: `openssl s_client -connect` with -servername shows it",
         )
     except OSError as error:
-        raise BrokerUnreachableError(f"{to.url} does not answer: {error}") from None
+        raise BrokerUnreachableError(f"it does not answer: {error}") from None
 
 
 def _own(case: Case, _subject: str) -> Result:

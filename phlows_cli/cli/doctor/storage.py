@@ -66,7 +66,19 @@ def _space(case: Case, _subject: str) -> Result:
 def _fsync(case: Case, _subject: str) -> Result:
     place = existing(case.config.server.state_dir)
     if not os.access(place, os.W_OK | os.X_OK):
-        return skip(f"{place} cannot be written")
+        return skip(f"{place} cannot be written (see state-dir)")
+    try:
+        middle = _time_to_sync(place)
+    except OSError as error:
+        return skip(f"{place} takes no file: {error.strerror} (see state-dir and disk-space)")
+    seen = f"{middle * 1000:.1f} ms to bring 4 KiB to the disk"
+    if middle < SLOW_FSYNC:
+        return ok(seen)
+    return warn(seen, "the disk is slow or busy: put server.state_dir on a local one")
+
+
+def _time_to_sync(place: Path) -> float:
+    """Write and sync a few times; the seconds of the middle one."""
     took = []
     # A file without a name, where the system has such: nothing is left behind.
     with tempfile.TemporaryFile(dir=place) as file:
@@ -76,11 +88,7 @@ def _fsync(case: Case, _subject: str) -> Result:
             file.flush()
             os.fsync(file.fileno())
             took.append(time.monotonic() - began)
-    middle = sorted(took)[ROUNDS // 2]
-    seen = f"{middle * 1000:.1f} ms to bring 4 KiB to the disk"
-    if middle < SLOW_FSYNC:
-        return ok(seen)
-    return warn(seen, "the disk is slow or busy: put server.state_dir on a local one")
+    return sorted(took)[ROUNDS // 2]
 
 
 def _file_system(case: Case, _subject: str) -> Result:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from phlows_cli.cli.doctor.catalogue import CHECKS
-from phlows_cli.cli.doctor.check import Case, Status
+from phlows_cli.cli.doctor.check import GROUPS, Case, Status
 from phlows_cli.cli.doctor.report import overall
 from phlows_cli.cli.doctor.ward import examine
 from phlows_cli.cli.doctor.web import Address
@@ -78,10 +78,15 @@ def look(case: Case, groups: Sequence[str]) -> list[Finding]:
             click.echo(f"\rlooking: {count} of {of} ", nl=False, err=True)
 
     try:
-        return examine(checks, case, on_done)
+        return _by_subject(examine(checks, case, on_done))
     finally:
         if shows:
             click.echo("\r\x1b[K", nl=False, err=True)
+
+
+def _by_subject(findings: list[Finding]) -> list[Finding]:
+    """Let what is said of one host or address stand together, within its group."""
+    return sorted(findings, key=lambda found: (GROUPS.index(found.check.group), found.subject))
 
 
 def exit_code(case: Case, findings: Sequence[Finding], *, strict: bool) -> int:

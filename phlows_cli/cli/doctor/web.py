@@ -116,4 +116,4 @@ def ask(
             return Answer(answer.status, found, answer.read(BODY_LIMIT))
         except (OSError, HTTPException) as error:
             why = getattr(error, "strerror", "") or str(error) or type(error).__name__
-            raise BrokerUnreachableError(f"{to.url} does not answer: {why}") from None
+            raise BrokerUnreachableError(f"it does not answer: {why}") from None
