@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any, Final
+from typing import Final
 
 import click
 
+from phlows_cli.cli.event_filter import FAILED, Event
 from phlows_cli.cli.output import plural, visible
 from phlows_cli.errors import PhlowsError
-
-Event = dict[str, Any]
 
 COLOURS: Final = {
     "open": "green",
@@ -21,7 +20,6 @@ COLOURS: Final = {
     "close": "yellow",
     "lost": "red",
 }
-ALARMING: Final = frozenset({"failed", "timeout", "overloaded"})
 COLUMNS: Final = ("time", "type", "host", "socket", "token")
 """Keys with a column of their own; the others are details."""
 
@@ -32,48 +30,49 @@ class EventLines:
     def __init__(self) -> None:
         self._host_width = 0
 
-    def render(self, line: bytes) -> str:
-        """Write one event.
-
-        Raises:
-            PhlowsError: the line is not an event.
-        """
-        event = _parse(line)
+    def render(self, event: Event) -> str:
+        """Write one event as `parse` gives it."""
         host = visible(str(event.get("host", "")))
         self._host_width = max(self._host_width, len(host))
         columns = (
-            _clock(event["time"]),
-            _style(event, f"{event['type']:<7}"),
+            clock(event["time"]),
+            click.style(f"{event['type']:<7}", fg=colour(event)),
             host.ljust(self._host_width),
             f"{visible(str(event.get('socket', ''))):<16}",
             f"{visible(str(event.get('token', ''))):<12}",
-            visible(_details(event)),
+            visible(details(event)),
         )
         return "  ".join(columns).rstrip()
 
 
-def _parse(line: bytes) -> Event:
+def parse(line: bytes) -> Event:
+    """Read one line of /events.
+
+    Raises:
+        PhlowsError: the line is not an event.
+    """
     try:
         event = json.loads(line)
-        float(event["time"])
+        event["time"] = float(event["time"])
         event["type"] = visible(str(event["type"]))
     except (ValueError, TypeError, KeyError):
         raise PhlowsError("the broker sent a line that is not an event") from None
     return dict(event)
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     """Write the local time of day, with milliseconds."""
     return time.strftime("%H:%M:%S", time.localtime(seconds)) + f".{int(seconds * 1000) % 1000:03}"
 
 
-def _style(event: Event, text: str) -> str:
+def colour(event: Event) -> str | None:
+    """Name the colour of the event's type; a failed hook is red."""
     if event["type"] == "hook":
-        return click.style(text, fg="red" if event.get("outcome") in ALARMING else "magenta")
-    return click.style(text, fg=COLOURS.get(event["type"]))
+        return "red" if event.get("outcome") in FAILED else "magenta"
+    return COLOURS.get(event["type"])
 
 
-def _details(event: Event) -> str:
+def details(event: Event) -> str:
     """Say what is particular to the event's type."""
     try:
         return _DETAILS.get(event["type"], _others)(event)

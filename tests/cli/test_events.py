@@ -6,7 +6,7 @@ import re
 import click
 import pytest
 
-from phlows_cli.cli.events import EventLines
+from phlows_cli.cli.events import EventLines, parse
 from phlows_cli.errors import PhlowsError
 
 HOOK = {"type": "hook", "hook": "receive", "outcome": "accepted", "ms": 12.34, "reason": ""}
@@ -15,7 +15,7 @@ HOOK = {"type": "hook", "hook": "receive", "outcome": "accepted", "ms": 12.34, "
 def rendered(*events):
     """The lines without their colours and times."""
     lines = EventLines()
-    texts = [lines.render(json.dumps({"time": 1.5, "host": "h", **event})) for event in events]
+    texts = [lines.render(parse(json.dumps({"time": 1.5, "host": "h", **event}))) for event in events]
     for text in texts:
         assert re.match(r"\d\d:\d\d:\d\d\.\d{3}  ", click.unstyle(text))
     return [click.unstyle(text)[14:] for text in texts]
@@ -98,7 +98,7 @@ def test_failures_are_red_and_the_rest_is_not():
     red = click.style("x", fg="red")[:5]
 
     def is_red(event):
-        return red in lines.render(json.dumps({"time": 1, "host": "h", **event}))
+        return red in lines.render(parse(json.dumps({"time": 1, "host": "h", **event})))
 
     for outcome in ("failed", "timeout", "overloaded"):
         assert is_red({**HOOK, "outcome": outcome})
@@ -112,4 +112,4 @@ def test_failures_are_red_and_the_rest_is_not():
 )
 def test_a_line_that_is_no_event_is_an_error(line):
     with pytest.raises(PhlowsError, match="not an event"):
-        EventLines().render(line)
+        parse(line)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import threading
 
 import pytest
 
-from tests.cli.recorder import stream
+from tests.cli.recorder import send, stream
 
 ONE = b'{"time":1.5,"type":"auth","host":"h","socket":"3e41eca363bb3073","token":"ba7816bf8f01"}\n'
 TWO = b'{"time":2.5,"type":"lost","count":3}\n'
@@ -23,7 +24,7 @@ def tail(phlows, recorder):
 
 def test_events_are_lines_until_the_broker_goes_away(tail, recorder):
     recorder.answers["/events"] = stream(ONE[:20], ONE[20:] + TWO)
-    result = tail()
+    result = tail("--no-reconnect")
     assert result.exit_code == 3
     first, second = result.stdout.splitlines()
     assert first.endswith("auth     h  3e41eca363bb3073  ba7816bf8f01")
@@ -33,31 +34,120 @@ def test_events_are_lines_until_the_broker_goes_away(tail, recorder):
 
 def test_a_broker_that_breaks_off_is_gone_too(tail, recorder):
     recorder.answers["/events"] = stream(ONE, is_whole=False)
-    result = tail()
+    result = tail("--no-reconnect")
     assert (result.exit_code, len(result.stdout.splitlines())) == (3, 1)
     assert result.stderr == f"error: the broker at {recorder.url} has gone away\n"
 
 
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_a_broker_that_comes_back_is_followed_again(tail, recorder, form):
+    recorder.answers["/events"] = in_turn(
+        stream(ONE),
+        lambda handler: send(handler, 502, b"<h1>Bad Gateway</h1>"),
+        lambda handler: send(handler, 503, b'{"status":"error","message":"stopping"}'),
+        stream(TWO),
+        lambda handler: send(handler, 400, b'{"status":"error","message":"not this filter"}'),
+    )
+    result = tail(*form)
+    assert len(result.stdout.splitlines()) == 2
+    assert result.stderr.splitlines() == [
+        f"the broker at {recorder.url} has gone away: waiting for it",
+        f"the broker at {recorder.url} is back",
+        f"the broker at {recorder.url} has gone away: waiting for it",
+        '{"status":"error","message":"not this filter"}' if form else "error: not this filter",
+    ]
+    assert result.exit_code == 4
+
+
+def in_turn(*answers):
+    """Answer the first request with the first, the next with the next."""
+    left = iter(answers)
+
+    def answer(handler):
+        next(left)(handler)
+
+    return answer
+
+
+HOOKS = [
+    {"outcome": "accepted", "ms": 99.9},
+    {"outcome": "accepted", "ms": 100.0},
+    {"outcome": "failed", "ms": 5.0},
+    {"outcome": "timeout", "ms": 1500.0},
+    {"outcome": "refused", "ms": 1.0},
+]
+LINES = [
+    json.dumps({"time": 1.5, "type": "hook", "host": "h", "hook": "auth", "reason": "", **hook})
+    for hook in HOOKS
+]
+
+
+@pytest.mark.parametrize(
+    ("options", "passing"),
+    [
+        (("--slow", "100ms"), [1, 3]),
+        (("--slow", "1.5s"), [3]),
+        (("--failed",), [2, 3]),
+        (("--failed", "--slow", "100ms", "--type", "hook"), [3]),
+    ],
+)
+def test_slow_and_failed_hooks_are_picked_out(tail, recorder, options, passing):
+    recorder.answers["/events"] = stream(*(f"{line}\n".encode() for line in LINES), TWO)
+    result = tail("--json", "--no-reconnect", *options)
+    assert recorder.last.query == {"type": "hook"}
+    assert result.stdout.splitlines() == [*(LINES[n] for n in passing), TWO.decode().strip()]
+    recorder.answers["/events"] = stream(*(f"{line}\n".encode() for line in LINES))
+    shown = tail("--no-reconnect", *options).stdout.splitlines()
+    assert [line.partition(" in ")[2] for line in shown] == [
+        f"{HOOKS[n]['ms']:.1f} ms" for n in passing
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--slow", "100"), "'100' is not a duration such as 100ms or 1.5s"),
+        (("--slow", "2h"), "'2h' is not a duration"),
+        (("--slow", "3601s"), "'3601s' is over an hour"),
+        (("--failed", "--type", "cast"), "--slow and --failed are about hooks"),
+    ],
+)
+def test_filters_that_cannot_be_meant_are_usage_errors(tail, recorder, options, said):
+    result = tail(*options)
+    assert (result.exit_code, recorder.requests) == (2, [])
+    assert said in result.stderr
+
+
 def test_json_is_the_lines_as_they_came(tail, recorder):
     recorder.answers["/events"] = stream(ONE + TWO)
-    assert tail("--json").stdout_bytes == ONE + TWO
+    assert tail("--json", "--no-reconnect").stdout_bytes == ONE + TWO
 
 
 def test_colours_are_for_terminals(tail, recorder):
     recorder.answers["/events"] = stream(ONE)
-    assert "\x1b" not in tail().stdout
-    assert "\x1b" in tail(color=True).stdout
+    assert "\x1b" not in tail("--no-reconnect").stdout
+    assert "\x1b" in tail("--no-reconnect", color=True).stdout
 
 
 def test_without_filters_nothing_is_asked_for(tail, recorder):
     recorder.answers["/events"] = stream(ONE)
-    tail()
+    tail("--no-reconnect")
     assert recorder.last.query == {}
 
 
 def test_filters_are_the_brokers_to_apply(tail, recorder):
     recorder.answers["/events"] = stream(ONE)
-    tail("--host", "h", "--token", "ba7816bf8f01", "--socket", "s", "--type", "hook")
+    tail(
+        "--no-reconnect",
+        "--host",
+        "h",
+        "--token",
+        "ba7816bf8f01",
+        "--socket",
+        "s",
+        "--type",
+        "hook",
+    )
     assert recorder.last.query == {
         "host": "h",
         "token": "ba7816bf8f01",
@@ -68,7 +158,7 @@ def test_filters_are_the_brokers_to_apply(tail, recorder):
 
 def test_the_host_of_other_commands_is_no_filter(tail, recorder):
     recorder.answers["/events"] = stream(ONE)
-    tail(env={"PHLOWS_HOST": "h"})
+    tail("--no-reconnect", env={"PHLOWS_HOST": "h"})
     assert recorder.last.query == {}
 
 

@@ -1,0 +1,1 @@
+"""phlows tail on a terminal: state, keys, painting, and the loop around them."""
