@@ -22,6 +22,7 @@ PROGRAMS = {
     "php": (("php-zts", "php"), "php-cli"),
     "fish": (("fish",), "fish"),
     "zsh": (("zsh",), "zsh"),
+    "tmux": (("tmux",), "tmux"),
     "man": (("man",), "man-db"),
     "systemd": (("systemd-analyze",), "systemd"),
     "nginx": (("nginx",), "nginx"),
