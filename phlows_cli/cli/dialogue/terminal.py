@@ -116,7 +116,7 @@ def _shaped(raw: bytes, width: int) -> str:
 def _width() -> int:
     """Columns for a text beside its mark; the last column is left to the cursor."""
     try:
-        columns = os.get_terminal_size(sys.stdout.fileno()).columns
+        columns = os.get_terminal_size(sys.stdout.fileno()).columns or 80
     except OSError:
         columns = 80
     return max(columns - len(_INCOMING) - 1, 20)
