@@ -128,7 +128,9 @@ def test_what_is_typed_stays_whole_below_what_comes(tmux, command, phlows, broke
 
 @pytest.mark.tmux
 def test_ctrl_c_ends_it_with_130_and_the_shell_goes_on(tmux, command):
-    line = f"{shlex.join(command)}; echo code=$?; stty -a | grep -ow '.*icanon'; read line"
+    line = (
+        f"trap : INT; {shlex.join(command)}; echo code=$?; stty -a | grep -ow '.*icanon'; read line"
+    )
     screen = tmux(["sh", "-c", line], columns=200, rows=12)
     screen.wait_for(r"^>$")
     screen.type("half")
