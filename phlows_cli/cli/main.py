@@ -56,6 +56,7 @@ COMMANDS: Final = (
             Row("call", "Let an app run one of its functions."),
             Row("bench", "Measure a broker, counting every message."),
             Row("record", "Record hook calls, to run them again."),
+            Row("replay", "Run recorded hook calls again, and compare."),
         ),
     ),
     Section(

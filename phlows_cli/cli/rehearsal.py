@@ -177,14 +177,14 @@ def _json(text: bytes) -> object:
 
 def run_once(rehearsal: Rehearsal, config: Config) -> HookResult:
     """Run a rehearsal to its end."""
-    return _run(rehearsal.run(_settings(config)))
+    return run_to_end(rehearsal.run(_settings(config)))
 
 
 def run_often(host: Host, event: Event, config: Config, count: int, as_json: bool) -> Outcome:
     """Call it many times, print how that went, and return the worst outcome."""
     from phlows_cli.cli.repetition import render, repeat, summary, worst
 
-    results = _run(repeat(keyed(host), event, _settings(config), count))
+    results = run_to_end(repeat(keyed(host), event, _settings(config), count))
     told = summary(results)
     emit(told, as_json, lambda: render(told))
     return worst(results)
@@ -197,7 +197,7 @@ def keyed(host: Host) -> Host:
     return with_key(host, read_key(Path(host.key_file))) if host.key_file else host
 
 
-def _run(work: Coroutine[Any, Any, T]) -> T:
+def run_to_end(work: Coroutine[Any, Any, T]) -> T:
     """Run work; a signal that would end this process ends what it has started first."""
 
     async def watched() -> T:

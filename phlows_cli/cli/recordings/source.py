@@ -29,6 +29,7 @@ class Head(msgspec.Struct, frozen=True):
     time: float = 0.0
     host: str = ""
     payloads: str = MASKED
+    kept: frozenset[str] = frozenset()
 
     @property
     def is_masked(self) -> bool:
@@ -39,8 +40,7 @@ class Head(msgspec.Struct, frozen=True):
 class Call(msgspec.Struct, frozen=True):
     """One hook call as it was.
 
-    `head` is of the part of the file it stands in; `lost` were recorded by
-    nobody just before it.
+    The last two are of the recording that it is a part of.
     """
 
     time: float
@@ -56,6 +56,7 @@ class Call(msgspec.Struct, frozen=True):
     env: dict[str, str] = {}
     cut: list[str] = []
     is_masked: bool = True
+    kept: frozenset[str] = frozenset()
 
 
 class _Kind(msgspec.Struct):
@@ -114,18 +115,18 @@ class Source:
         Raises:
             UsageError: a line is none of a recording.
         """
-        is_masked = self.head().is_masked
+        head = self.head()
         while (line := self._next()) is not None:
             kind = self._decoded(_kind, line)
             if kind.type == "recording":
-                is_masked = self._as_head(line).is_masked
+                head = self._as_head(line)
             elif kind.type == "lost":
                 self.lost += kind.count
             else:
                 call = self._decoded(_call, line)
                 if call.hook not in HOOK_NAMES:
                     raise self._wrong(f"hook {call.hook[:64]!r} is none of {', '.join(HOOK_NAMES)}")
-                yield msgspec.structs.replace(call, is_masked=is_masked)
+                yield msgspec.structs.replace(call, is_masked=head.is_masked, kept=head.kept)
 
     def _next(self) -> bytes | None:
         try:

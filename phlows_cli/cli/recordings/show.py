@@ -1,0 +1,113 @@
+"""What a replay has found: diffs for people, lines of JSON for programs."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from phlows_cli.cli.output import json_bytes, plural, table, visible
+from phlows_cli.cli.recordings.compare import difference
+
+if TYPE_CHECKING:
+    from phlows_cli.cli.recordings.figures import Figures
+    from phlows_cli.cli.recordings.play import Compared
+
+SHOWN_LINES: Final = 60
+"""Lines of one diff that are shown to people."""
+
+SHOWN_EVERY: Final = 0.1
+
+_COLOURS: Final = {"+": "green", "-": "red", "@": "cyan"}
+_MARKS: Final = {"different": "yellow", "failed": "red"}
+
+
+class Showing:
+    """Shows each difference as it is found, and on a terminal how far it is."""
+
+    def __init__(self, figures: Figures, as_json: bool, names: tuple[str, str]) -> None:
+        self._figures = figures
+        self._as_json = as_json
+        self._names = names
+        self._counts = sys.stderr is not None and sys.stderr.isatty()
+        self._counted_at = 0.0
+
+    def __call__(self, compared: Compared) -> None:
+        """Take one call."""
+        if compared.verdict == "same":
+            self._count()
+            return
+        self.clear()
+        if self._as_json:
+            click.echo(json_bytes(_told(compared)))
+        else:
+            click.echo("\n".join([_title(compared), *self._diff(compared), ""]))
+
+    def clear(self) -> None:
+        """Leave an empty line for what comes next."""
+        if self._counts and self._counted_at:
+            click.echo("\r\x1b[K", err=True, nl=False)
+
+    def _count(self) -> None:
+        now = time.monotonic()
+        if self._counts and now - self._counted_at >= SHOWN_EVERY:
+            self._counted_at = now
+            done = plural(self._figures.count, "event")
+            click.echo(f"\r\x1b[K{done} replayed", err=True, nl=False)
+
+    def _diff(self, compared: Compared) -> list[str]:
+        lines = difference(compared.was, compared.now, *self._names)
+        shown = [_coloured(visible(line)) for line in lines[:SHOWN_LINES]]
+        if len(lines) > SHOWN_LINES:
+            shown.append(f"... {len(lines) - SHOWN_LINES} more lines (--json has them all)")
+        said = compared.played.stderr if compared.verdict == "failed" else []
+        because = [f"reason: {visible(compared.played.reason)}"] if compared.played.reason else []
+        return [*shown, *because, *(f"stderr: {visible(line)}" for line in said)]
+
+
+def _title(compared: Compared) -> str:
+    call = compared.call
+    mark = click.style(compared.verdict, fg=_MARKS[compared.verdict], bold=True)
+    times = f"{compared.was_ms:.1f} ms -> {compared.played.ms:.1f} ms"
+    ids = (call.hook, call.host, call.socket, call.token)
+    return "  ".join([mark, *(visible(text) for text in ids if text), times])
+
+
+def _coloured(line: str) -> str:
+    colour = _COLOURS.get(line[:1])
+    return click.style(line, fg=colour) if colour else line
+
+
+def _told(compared: Compared) -> dict[str, Any]:
+    """A difference as JSON."""
+    call, played = compared.call, compared.played
+    now: dict[str, Any] = {"casts": played.casts, **compared.now}
+    now |= {"reason": played.reason, "ms": played.ms, "stderr": played.stderr}
+    return {
+        "type": compared.verdict,
+        "time": call.time,
+        "host": call.host,
+        "socket": call.socket,
+        "hook": call.hook,
+        "token": call.token,
+        "then": compared.was | {"ms": compared.was_ms},
+        "now": now,
+    }
+
+
+def summary(figures: Figures, names: tuple[str, str]) -> str:
+    """Say what came of it all, for people."""
+    counts = figures.verdicts
+    parts = [f"{counts['same']} same", f"{counts['different']} different"]
+    parts.append(f"{counts['failed']} failed")
+    lines = [f"{plural(figures.count, 'event')} replayed: {', '.join(parts)}"]
+    lines += [f"{count} skipped: {why}" for why, count in figures.skipped.items()]
+    if figures.count:
+        rows = [
+            (name, f"{times.percentile(50):.1f}", f"{times.percentile(99):.1f}")
+            for name, times in zip(names, (figures.then, figures.now), strict=True)
+        ]
+        lines.append(table(("ms", "p50", "p99"), rows))
+    return "\n".join(lines)
