@@ -220,7 +220,7 @@ def _start_cast(state: State) -> None:
 
 
 def _ask(state: State, to: Connection | None, payload: bytes | None) -> None:
-    if to is not None and _is_there(state, to):
+    if _is_there(state, to) and to is not None:
         state.question = Deed(to.host, to.socket, payload)
 
 

@@ -53,13 +53,13 @@ def _pace(state: State) -> Text:
     pools = list(health.get("pools", {}).values())
     busy, queued = (sum(pool.get(name, 0) for pool in pools) for name in ("busy", "queued"))
     dropped = sum(health.get("dropped", {}).values())
-    parts: list[Part] = [f" {least}{_rate(rates.events)} events/s"]
+    parts: list[Part] = [(f" {dropped} dropped ", WARN)] if dropped else []
+    parts += [f" {least}{_rate(rates.events)} events/s"]
     parts += [f"  {least}{_rate(rates.casts)} casts/s"]
     parts += [f"  {least}{_rate(rates.deliveries)} deliveries/s"]
     parts += [f"  {plural(health.get('connections', 0), 'socket')}"]
     parts += [f"  {busy}/{health.get('cap', 0)} busy"]
     parts += [(f"  {queued} queued", WARN if queued else "")]
-    parts += [(f"  {dropped} dropped", WARN)] if dropped else []
     return line(parts, state.width)
 
 

@@ -92,14 +92,14 @@ class KeyReader:
     def _read_key(self, keys: list[Key]) -> bool:
         if self._bytes[:1] == b"\x1b":
             return self._read_escape(keys)
-        size = _utf8_size(self._bytes[0])
-        if len(self._bytes) < size:
+        head = self._bytes[: _utf8_size(self._bytes[0])]
+        if len(head) < _utf8_size(head[0]) and all(0x80 <= byte < 0xC0 for byte in head[1:]):
             return False
-        text = self._bytes[:size].decode("utf-8", "ignore")
-        # What is no UTF-8 loses one byte, so that the key after it counts.
-        self._bytes = self._bytes[size if text else 1 :]
-        if text:
-            keys.append(_plain(text))
+        try:
+            keys.append(_plain(head.decode()))
+        except UnicodeDecodeError:
+            head = head[:1]  # what is no UTF-8 loses a byte: the key after it counts
+        self._bytes = self._bytes[len(head) :]
         return True
 
     def _read_escape(self, keys: list[Key]) -> bool:
