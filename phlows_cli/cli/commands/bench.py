@@ -96,13 +96,13 @@ WHERE_OPTIONS = (
     click.option(
         "--ca",
         metavar="FILE",
-        type=click.Path(exists=True, dir_okay=False),
+        type=click.Path(dir_okay=False),
         help="Trust these certificates, not the system's.",
     ),
     click.option(
         "--app",
         metavar="FILE",
-        type=click.Path(exists=True, dir_okay=False),
+        type=click.Path(dir_okay=False),
         help="Run this app in the run's own broker.",
     ),
     click.option(
@@ -200,8 +200,9 @@ def fanout(ctx: click.Context, /, as_json: bool, **typed: Any) -> None:  # noqa:
     from phlows_cli.errors import UsageError
 
     where = _where(typed)
+    if where.connect and not where.url:
+        raise UsageError("a fan-out casts: name the broker with --url, beside --connect")
     typed["outstanding"] = typed["outstanding"] or (1000 if typed["rate"] else 1)
-    typed["rate"] = typed["rate"] or 0.0
     plan = Plan(**typed)
     plan.check()
     needs_auth = plan.target == "token"
@@ -227,9 +228,7 @@ def fanout(ctx: click.Context, /, as_json: bool, **typed: Any) -> None:  # noqa:
     type=click.FloatRange(0.01, 1_000_000),
     help="Messages a second, over all sockets.  [default: 500]",
 )
-@click.option(
-    "--closed-loop", "is_closed_loop", is_flag=True, help="Each socket sends when it was answered."
-)
+@click.option("--closed-loop", is_flag=True, help="Each socket sends when it was answered.")
 @where_options
 @click.pass_context
 def echo(ctx: click.Context, /, as_json: bool, **typed: Any) -> None:  # noqa: ANN401 - as click names them
@@ -238,11 +237,11 @@ def echo(ctx: click.Context, /, as_json: bool, **typed: Any) -> None:  # noqa: A
     from phlows_cli.errors import UsageError
 
     where = _where(typed)
-    is_closed_loop = typed.pop("is_closed_loop")
-    if is_closed_loop and typed["rate"]:
+    if typed["closed_loop"] and typed["rate"]:
         raise UsageError("--rate and --closed-loop exclude each other")
-    typed["rate"] = 0.0 if is_closed_loop else typed["rate"] or RATE
-    plan = Plan(**typed)
+    if not typed["closed_loop"]:
+        typed["rate"] = typed["rate"] or RATE
+    plan = Plan(typed["sockets"], typed["size"], typed["seconds"], typed["rate"])
     _run(ctx, where, typed, as_json, lambda stage: Echo(stage, plan).run(), needs_app=True)
 
 

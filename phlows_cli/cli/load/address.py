@@ -98,13 +98,13 @@ def place_of(url: str, ca: str | None = None) -> Place:
     if not name or "@" in url or parts.scheme not in PORTS:
         raise UsageError(f"{url!r} is not ws://host:port/path, wss://host/path or unix:/path")
     port = port or PORTS[parts.scheme]
+    context = _trusting(ca) if parts.scheme in SECURE else None
     try:
         found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         raise BrokerUnreachableError(f"{name} has no address: is it spelled right?") from None
     shown = f"{parts.scheme}://{parts.netloc}"
     family, address = _first_that_answers(shown, [(each[0], each[4]) for each in found])
-    context = _trusting(ca) if parts.scheme in SECURE else None
     path = (parts.path or "/websocket") + (f"?{parts.query}" if parts.query else "")
     return Place(shown, family, address, parts.netloc, path, name, context)
 

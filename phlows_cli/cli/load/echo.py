@@ -26,12 +26,12 @@ UNDER_WAY: Final = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be sent; `rate` 0: each socket sends when it was answered."""
+    """What is to be sent; no `rate`: each socket sends when it was answered."""
 
     sockets: int = 100
     size: int = 128
     seconds: float = 5.0
-    rate: float = RATE
+    rate: float | None = RATE
 
 
 class Speaker(Member):
@@ -140,15 +140,15 @@ class Echo:
         self._began = perf_counter()
         self._until = self._began + self.plan.seconds
         if self.plan.rate:
-            self._at_a_rate()
+            self._at_a_rate(self.plan.rate)
         else:
             for speaker in self._speakers:
                 speaker.say(perf_counter())
         self._wait("echoing")
         self._ended = perf_counter()
 
-    def _at_a_rate(self) -> None:
-        rate, total = self.plan.rate, max(1, int(self.plan.rate * self.plan.seconds))
+    def _at_a_rate(self, rate: float) -> None:
+        total = max(1, int(rate * self.plan.seconds))
         heard = perf_counter()
         for number in range(total):
             due = self._began + number / rate

@@ -29,7 +29,7 @@ SAMPLED: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be cast; `rate` 0 is as fast as `outstanding` allows."""
+    """What is to be cast; no `rate` is as fast as `outstanding` allows."""
 
     sockets: int = 1000
     size: int = 128
@@ -37,7 +37,7 @@ class Plan:
     seconds: float = 5.0
     casts: int | None = None
     target: str = "all"
-    rate: float = 0.0
+    rate: float | None = None
 
     def check(self) -> None:
         """Raise UsageError for more than can be kept in memory."""

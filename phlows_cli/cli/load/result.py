@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from phlows_cli.cli.output import table, visible
 
@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     from phlows_cli.cli.load.findings import Findings
     from phlows_cli.cli.load.latency import Latencies
 
-SHOWN: int = 5
+SHOWN: Final = 5
 """Findings that people are shown; --json has more."""
+
+_RARE: Final = ("ignored_messages", "other_sockets_reached")
+"""Figures that are shown only when there is something to show."""
 
 
 @dataclass(slots=True)
@@ -53,10 +56,23 @@ class Result:
 
     def render(self) -> str:
         """Write it for people."""
-        title = f"phlows bench {self.bench}" + (" (interrupted)" if self.is_interrupted else "")
-        figures = [(name.replace("_", " "), _amount(value)) for name, value in self.figures.items()]
-        parts = (title, _pairs(figures), self._times(), self._refused(), self._verdict())
-        return "\n\n".join(part for part in parts if part)
+        shown = {name: v for name, v in self.figures.items() if v or name not in _RARE}
+        plain = [
+            (name.replace("_", " "), _amount(value))
+            for name, value in shown.items()
+            if not isinstance(value, dict)
+        ]
+        nested = [_rows(value) for value in shown.values() if isinstance(value, dict)]
+        parts = (self._title(), _pairs(plain), *nested, self._times(), self._refused())
+        return "\n\n".join([*filter(None, parts), self._verdict()])
+
+    def _title(self) -> str:
+        typed = {name: value for name, value in self.config.items() if value}
+        broker = visible(str(typed.pop("broker", "")))
+        where = "a temporary broker" if broker == "temporary" else broker
+        asked = ", ".join(f"{name} {visible(str(value))}" for name, value in typed.items())
+        end = ", interrupted" if self.is_interrupted else ""
+        return f"phlows bench {self.bench}: {where}{end}\n{asked}"
 
     def _times(self) -> str:
         rows = [
@@ -72,7 +88,8 @@ class Result:
 
     def _verdict(self) -> str:
         if self.is_ok:
-            return f"ok: {self._checked()}"
+            end = ", as far as it went" if self.is_interrupted else ""
+            return f"ok: {self._checked()}{end}"
         counts = [f"{count} {kind}" for kind, count in self.findings.counts.items() if count]
         lines = [f"  {_example(found)}" for found in self.findings.examples[:SHOWN]]
         rest = sum(self.findings.counts.values()) - len(lines)
@@ -82,13 +99,23 @@ class Result:
     def _checked(self) -> str:
         if self.bench in ("fanout", "echo"):
             return "nothing lost, duplicated, reordered or damaged"
-        return "every socket got in" if not self.is_interrupted else "as far as it went"
+        return "every socket got in" + (" and was reached" if self.bench == "storm" else "")
 
 
 def _amount(value: object) -> str:
     if isinstance(value, float):
         return f"{value:,.1f}" if value >= 10 else f"{value:.3g}"
     return f"{value:,}" if isinstance(value, int) else visible(str(value))
+
+
+def _rows(nested: Mapping[str, Mapping[str, object]]) -> str:
+    """Write what has several figures each: a line for each."""
+    names = list(next(iter(nested.values()), {}))
+    rows = [
+        (key, *(_amount(values.get(name, "")) for name in names)) for key, values in nested.items()
+    ]
+    header = ("", *(name.replace("_", " ").upper() for name in names))
+    return table(header, rows) if rows else ""
 
 
 def _pairs(rows: list[tuple[str, str]]) -> str:

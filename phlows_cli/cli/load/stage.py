@@ -142,7 +142,7 @@ def staged(where: Where, needs_app: bool = False, needs_auth: bool = False) -> I
     """Find the broker, or start one; all of it is let go at the end.
 
     Args:
-        where: as typed.
+        where: what was typed.
         needs_app: whether a temporary broker's host has to answer messages.
         needs_auth: whether its sockets have to have tokens.
     """
@@ -177,7 +177,8 @@ def _own(
 def _wish(where: Where, needs_app: bool, needs_auth: bool) -> Wish:
     auth = "upgrade" if where.cookie is not None else "none"
     auth = "message" if where.token is not None or needs_auth else auth
-    name = (where.cookie or "").partition("=")[0] or "token"
+    name, equals, _ = (where.cookie or "").partition("=")
+    name = name if equals else "token"
     if where.app is not None:
         app = Path(where.app)
         if not app.is_file():

@@ -72,7 +72,7 @@ class Wave:
         self.name = name
         self.own = Findings()
         self.group = Group(0, "all", stage.run + name[:1], SMALLEST)
-        self.seconds = 0.0
+        self.seconds = self.reached = 0.0
         self.attempts = 0
         self.refusals: Counter[str] = Counter()
         self.times = Latencies()
@@ -143,10 +143,10 @@ class Wave:
         known = why in self.refusals or len(self.refusals) < _REASONS
         self.refusals[why if known else "other"] += 1
 
-    def reach(self) -> float:
-        """Cast to all; returns the seconds until everybody had it."""
+    def reach(self) -> None:
+        """Cast to all, and measure the seconds until everybody had it."""
         if self.stage.bridge is None:
-            return 0.0
+            return
         began, line = perf_counter(), self.stage.line()
         try:
             body = cast_body(self.stage.host, "all", self.group.numbered(began))
@@ -157,7 +157,7 @@ class Wave:
                     heard = perf_counter()
         finally:
             line.close()
-        return perf_counter() - began
+        self.reached = perf_counter() - began
 
     def drop(self) -> None:
         """Close every socket without a word, as a network that goes away."""
@@ -178,10 +178,11 @@ class Wave:
     def facts(self) -> dict[str, Any]:
         """The figures of this wave."""
         return {
-            f"{self.name}_in": len(self.everybody),
-            f"{self.name}_seconds": round(self.seconds, 3),
-            f"{self.name}_attempts": self.attempts,
-            f"{self.name}_refusals": sum(self.refusals.values()),
+            "in": len(self.everybody),
+            "seconds": round(self.seconds, 3),
+            "reached_after": round(self.seconds + self.reached, 3),
+            "attempts": self.attempts,
+            "refusals": sum(self.refusals.values()),
         }
 
 
@@ -191,7 +192,7 @@ def storm(stage: Stage, plan: Plan) -> Result:
     Raises:
         BrokerUnreachableError, RefusedError: not one got in.
     """
-    result = Result("storm", stage.findings)
+    result = Result("storm", stage.findings, {"sockets": plan.sockets, "waves": {}})
     waves: list[Wave] = []
     try:
         for name in ("first", "back"):
@@ -212,13 +213,12 @@ def _ride(wave: Wave, result: Result) -> None:
     try:
         wave.come()
         if not wave.everybody:
-            raise _nobody(wave)
-        seconds = wave.reach()
+            raise _nobody(wave)  # and so there is nothing to show
+        wave.reach()
         wave.report(wave.stage.findings)
-        result.figures[f"{wave.name}_reached_after"] = round(wave.seconds + seconds, 3)
     finally:
-        result.figures |= wave.facts()
-        result.latencies[f"{wave.name}: until in"] = wave.times
+        result.figures["waves"][wave.name] = wave.facts()
+        result.latencies[f"{wave.name} wave: until in"] = wave.times
         result.refusals.update(Counter(result.refusals) + wave.refusals)
         wave.drop()
 

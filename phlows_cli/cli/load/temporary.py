@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -56,7 +57,11 @@ def temporary_broker(wish: Wish) -> Iterator[Temporary]:
         BrokerUnreachableError: it does not start.
     """
     folder = Path(tempfile.mkdtemp(prefix="phlows-bench-"))
-    keeper = _start(folder, wish)
+    try:
+        keeper = _start(folder, wish)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)  # there is no keeper to do it
+        raise
     log = _Log(keeper)
     try:
         url = log.address()
