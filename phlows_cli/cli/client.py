@@ -23,6 +23,9 @@ READ_TIMEOUT: Final = 10.0
 LINE_LIMIT: Final = 1024 * 1024
 """Bytes of one line of a stream; a broker's lines are far shorter."""
 
+STREAM: Final = "application/x-ndjson"
+"""What an endless answer of a broker says that it is."""
+
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1", ""})
 
 
@@ -129,9 +132,11 @@ class BrokerClient:
             BrokerUnreachableError: also when the connection breaks.
         """
         answer = self._send("GET", path, params=query, stream=True)
-        if answer.status_code != 200:
+        kind = answer.headers.get("content-type", "")
+        if answer.status_code != 200 or not kind.startswith(STREAM):
             with answer:
                 self._json(answer)
+                raise self._no_broker(answer)
         # It has begun in time; from now on it is silent for as long as nothing happens.
         connected = getattr(answer.raw.connection, "sock", None)
         if connected is not None:
@@ -188,15 +193,20 @@ class BrokerClient:
 
     def _json(self, answer: requests.Response) -> Any:  # noqa: ANN401 - JSON
         """Take the answer's JSON object; raise what an error stands for."""
+        from requests import RequestException
+
         try:
             value = answer.json()
-        except ValueError:
+        except (ValueError, RequestException):
             value = None
         if isinstance(value, dict) and answer.status_code == 200:
             return value
         if isinstance(value, dict) and "message" in value and answer.status_code >= 400:
             raise self._error(answer.status_code, str(value["message"]))
-        raise BrokerUnreachableError(
+        raise self._no_broker(answer)
+
+    def _no_broker(self, answer: requests.Response) -> BrokerUnreachableError:
+        return BrokerUnreachableError(
             f"what answers at {self.url} is not a phlows broker (status {answer.status_code})"
         )
 

@@ -40,7 +40,8 @@ def _sections(page: Page, pages: Sequence[Page]) -> Iterator[str]:
         yield ".SH OPTIONS"
         yield from (line for option in page.options for line in _option(option))
     yield ".SH EXIT STATUS"
-    yield from (f".TP\n.B {code}\n{_text(meaning)}" for code, meaning in EXIT_CODES)
+    codes = (pair for pair in EXIT_CODES if pair[0] in page.codes)
+    yield from (f".TP\n.B {code}\n{_text(meaning)}" for code, meaning in codes)
     related = _related(page, pages)
     if related:
         yield from (".SH SEE ALSO", ",\n".join(f".BR {_text(other.slug)} (1)" for other in related))

@@ -19,7 +19,9 @@ INTRODUCTION: Final = """\
 
 The answer of a command goes to stdout, everything else to stderr. With `--json`
 the answer is one line of JSON, and so is an error:
-`{"status":"error","message":"..."}`.
+`{"status":"error","message":"..."}`. An option that is not given is read from
+its variable: `PHLOWS_<COMMAND>_<OPTION>`, or the one that is named. A flag is
+set by `1`; an option that may be repeated takes a line for each value.
 """
 
 
@@ -50,6 +52,7 @@ def _lines(page: Page) -> Iterator[str]:
         yield from (*_block(block), "")
     if page.options:
         yield from ("Options:", "", *map(_option, page.options), "")
+    yield from (f"Exit codes: {', '.join(map(str, page.codes))}.", "")
 
 
 def _block(block: Block) -> Iterator[str]:

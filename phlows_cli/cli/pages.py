@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 EXIT_CODES: Final = (
     (0, "done"),
@@ -24,6 +24,23 @@ EXIT_CODES: Final = (
     (6, "something took too long"),
     (130, "interrupted"),
 )
+
+ALWAYS: Final = (0, 1, 2, 130)
+"""Exit codes that any command can have: 1 where stdout takes nothing, too."""
+
+ASKING: Final = (3, 4)
+"""Those of a command that asks a broker, which may not be there, or refuse."""
+
+MORE: Final[Mapping[str, tuple[int, ...]]] = {
+    "phlows bench ": (6,),
+    "phlows call": (4, 5, 6),
+    "phlows connect": (3, 4, 6),
+    "phlows hook": (4, 5, 6),
+    "phlows replay": (5,),
+    "phlows host add": (6,),
+    "phlows host remove": (6,),
+}
+"""Those of commands by how their names begin: an app may fail, or take too long."""
 
 EXAMPLE: Final = "Example: "
 """How every help text begins."""
@@ -58,6 +75,7 @@ class Page:
     blocks: tuple[Block, ...]
     options: tuple[OptionLine, ...]
     children: tuple[str, ...]
+    codes: tuple[int, ...] = ALWAYS
 
     @property
     def slug(self) -> str:
@@ -89,6 +107,7 @@ def _walk(command: click.Command, name: str, ctx: click.Context) -> Iterator[Pag
         tuple(blocks),
         tuple(_option(p) for p in command.params if isinstance(p, click.Option)),
         tuple(f"{name} {child}" for child in children),
+        _codes(command, name),
     )
     for child_name, child in children.items():
         path = f"{name} {child_name}"
@@ -100,6 +119,12 @@ def _children(command: click.Command, ctx: click.Context) -> dict[str, click.Com
         return {}
     found = {name: command.get_command(ctx, name) for name in command.list_commands(ctx)}
     return {name: child for name, child in found.items() if child is not None}
+
+
+def _codes(command: click.Command, name: str) -> tuple[int, ...]:
+    asks = any("--url" in param.opts for param in command.params)
+    more = next((codes for begin, codes in MORE.items() if name.startswith(begin)), ())
+    return tuple(sorted({*ALWAYS, *(ASKING if asks else ()), *more}))
 
 
 def _blocks(text: str) -> list[Block]:

@@ -70,6 +70,7 @@ def stream(*chunks, then=None, is_whole=True):
     def answer(handler):
         handler.protocol_version = "HTTP/1.1"
         handler.send_response(200)
+        handler.send_header("Content-Type", "application/x-ndjson")
         handler.send_header("Transfer-Encoding", "chunked")
         handler.end_headers()
         for chunk in chunks:

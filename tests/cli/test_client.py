@@ -322,6 +322,28 @@ def test_a_line_comes_while_the_stream_goes_on(recorder):
     assert list(lines) == []
 
 
+def test_what_answers_a_stream_with_something_else_is_no_broker(recorder):
+    recorder.answers["/events"] = (200, b"<html>")
+    with pytest.raises(BrokerUnreachableError, match=r"is not a phlows broker \(status 200\)"):
+        BrokerClient(recorder.url).lines("/events", {})
+
+
+def test_a_stream_begins_in_time_or_is_unreachable_and_may_then_be_silent(monkeypatch, recorder):
+    monkeypatch.setattr(client_module, "READ_TIMEOUT", 0.2)
+    go_on = threading.Event()
+    recorder.answers["/events"] = stream(b"1\n", then=go_on)
+    lines = BrokerClient(recorder.url).lines("/events", {})
+    assert next(lines) == b"1"
+    waited = threading.Timer(0.5, go_on.set)  # longer than it had to begin
+    waited.start()
+    assert list(lines) == []
+    waited.join()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(BrokerUnreachableError, match="timed out"):
+            BrokerClient(url).lines("/events", {})
+
+
 def test_a_stream_that_is_refused_is_an_error(recorder):
     recorder.answers["/events"] = (400, refusal("unknown parameter"))
     with pytest.raises(RefusedError, match="unknown parameter"):
