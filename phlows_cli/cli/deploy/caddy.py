@@ -73,17 +73,18 @@ def caddy_bundle(front: Front, *, is_franken: bool = False) -> Bundle:
     head = HEAD.format(
         path=path, kind=kind, commands="\n".join(f"#   {command}" for command in commands)
     )
-    blocks = [head, *_global(front, is_franken=is_franken)]
+    # As `caddy fmt` has it: no blank line before the block of global options.
+    blocks = [head + _global(front, is_franken=is_franken)]
     blocks += [_site(front, site, is_franken=is_franken) for site in front.sites]
     return Bundle((File(path, "\n".join(blocks)),), commands, front.remarks)
 
 
-def _global(front: Front, *, is_franken: bool) -> list[str]:
+def _global(front: Front, *, is_franken: bool) -> str:
     options = front.options
     lines = ["# PHP runs inside of this web server.", "frankenphp"] if is_franken else []
     lines += [f"http_port {options.http_port}"] if options.http_port != 80 else []
     lines += [f"https_port {options.https_port}"] if options.https_port != 443 else []
-    return [_block("", lines)] if lines else []
+    return _block("", lines) if lines else ""
 
 
 def _site(front: Front, site: Site, *, is_franken: bool) -> str:
