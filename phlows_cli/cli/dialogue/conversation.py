@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,6 +39,11 @@ if TYPE_CHECKING:
 TERMINATED: Final = 128 + signal.SIGTERM
 """The exit code of a program that SIGTERM has ended, as a shell tells it."""
 
+_NOT_BY_MESSAGE: Final = {
+    "upgrade": 'the host takes its token from a cookie (auth = "upgrade", --cookie)',
+    "none": 'the host asks for no token (auth = "none")',
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Manner:
@@ -62,6 +68,8 @@ def hold(place: Place, manner: Manner, terms: Terms) -> None:
     Raises:
         PhlowsError: no connection, or one that did not end in order.
     """
+    if terms.token is not None and place.auth in _NOT_BY_MESSAGE:
+        note(f"warning: {_NOT_BY_MESSAGE[place.auth]}; --token sends a message that its app gets")
     if not manner.is_checked:
         note("warning: the server's certificate is not checked (--insecure)")
     link = _open(place, manner)
@@ -69,8 +77,8 @@ def hold(place: Place, manner: Manner, terms: Terms) -> None:
         is_typed_at = _is_for_a_person(manner, terms)
         screen = _screen(manner, terms, is_typed_at=is_typed_at)
         screen.show(Opened(place.shown, place.at))
-        with _source(terms, is_typed_at=is_typed_at) as source:
-            Talk(link, screen, source, terms).run()
+        with _source(terms, is_typed_at=is_typed_at) as source, _waker() as waker:
+            Talk(link, screen, source, terms, waker).run()
     finally:
         link.hang_up()
 
@@ -79,7 +87,7 @@ def _open(place: Place, manner: Manner) -> Link:
     deadline = Deadline(manner.connect_timeout)
     protocol = _protocol(place, manner)
     connection = dial(place, deadline, is_checked=manner.is_checked)
-    link = Link(connection, protocol)
+    link = Link(connection, protocol, manner.max_message)
     try:
         link.handshake(_request(protocol, manner), deadline, place.shown)
     except BaseException:
@@ -143,6 +151,22 @@ def _source(terms: Terms, *, is_typed_at: bool) -> Iterator[Source]:
     finally:
         keyboard.close()
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _waker() -> Iterator[socket.socket]:
+    """A socket that every signal can be read from.
+
+    One that comes just before a wait begins would not end that wait.
+    """
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.setblocking(False)
+        before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+        try:
+            yield ours
+        finally:
+            signal.set_wakeup_fd(before)
 
 
 def _end(_signal: int, _frame: FrameType | None) -> NoReturn:

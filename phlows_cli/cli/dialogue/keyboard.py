@@ -68,6 +68,8 @@ class Keyboard:
         left = (_PLAIN_PASTE if self._has_editor else "") + ("\r\n" if self._asks else "")
         with suppress(OSError):
             os.write(sys.stdout.fileno(), left.encode())
+        self._ours.close()
+        self._theirs.close()
         with suppress(termios.error):
             termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, self._settings)
 

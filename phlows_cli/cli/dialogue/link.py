@@ -37,9 +37,12 @@ class Link:
     written; both need not be. `is_over` is set once nothing more will come.
     """
 
-    def __init__(self, connection: socket.socket, protocol: ClientProtocol) -> None:
+    def __init__(
+        self, connection: socket.socket, protocol: ClientProtocol, max_message: int
+    ) -> None:
         self._socket = connection
         self._protocol = protocol
+        self._max_message = max_message
         self._out = bytearray()
         self._moved_at = time.monotonic()
         self._partial: bytearray | None = None
@@ -63,10 +66,9 @@ class Link:
         """Whether messages can be sent."""
         return self._protocol.state is OPEN
 
-    @property
-    def unanswered(self) -> int:
-        """How many pings of ours have no answer yet."""
-        return len(self._pings)
+    def silent(self) -> float:
+        """Seconds that the eldest ping of ours has had no answer."""
+        return time.monotonic() - next(iter(self._pings.values())) if self._pings else 0.0
 
     def stalled(self) -> float:
         """Seconds that what waits has not moved."""
@@ -228,8 +230,7 @@ class Link:
         """What the server did that made websockets close; "" where it did not."""
         problem = self._protocol.parser_exc
         if isinstance(problem, PayloadTooBig):
-            limit = self._protocol.max_message_size
-            return f"the server sent a message over {limit} bytes (--max-message)"
+            return f"the server sent a message over {self._max_message} bytes (--max-message)"
         if problem is None or isinstance(problem, EOFError):
             return ""
         return f"the server broke the protocol: {problem}"

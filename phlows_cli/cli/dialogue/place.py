@@ -32,8 +32,8 @@ class Place:
 
     `shown` is the URL without user and query, which can hold secrets.
     `server_name` is what a certificate must name, "" without TLS. `cookie`
-    is the cookie that carries the token; `is_broker` whether the address is
-    the configuration's or --url's.
+    is the cookie that carries the token, `auth` the host's, "" where it is
+    not known. `is_broker` says that the address is the configuration's.
     """
 
     address: Address
@@ -42,6 +42,7 @@ class Place:
     server_name: str
     cookie: str = DEFAULT_COOKIE
     is_broker: bool = False
+    auth: str = ""
 
     @property
     def at(self) -> str:
@@ -106,9 +107,15 @@ def place_of_host(config: Config, url: str | None, typed: str | None, path: str 
     chosen = _checked_path(path) if path else _configured_path(config)
     whole = f"{scheme}://{authority}{chosen}"
     host = config.hosts.get(name)
-    cookie = host.token_cookie if host else DEFAULT_COOKIE
-    server_name = _server_name(address, name) if is_secure else ""
-    return Place(address, whole, whole.partition("?")[0], server_name, cookie, True)
+    return Place(
+        address=address,
+        url=whole,
+        shown=whole.partition("?")[0],
+        server_name=_server_name(address, name) if is_secure else "",
+        cookie=host.token_cookie if host else DEFAULT_COOKIE,
+        is_broker=True,
+        auth=host.auth if host and host.hooks else "",
+    )
 
 
 def _checked_host(text: str) -> str:

@@ -16,6 +16,7 @@ from phlows_cli.errors import TimedOutError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from socket import socket
 
     from phlows_cli.cli.dialogue.happenings import Happening
     from phlows_cli.cli.dialogue.link import Link
@@ -55,9 +56,15 @@ class Terms:
 
 
 class Talk:
-    """Sends lines, shows what comes, and ends by the terms."""
+    """Sends lines, shows what comes, and ends by the terms.
 
-    def __init__(self, link: Link, screen: Screen, source: Source, terms: Terms) -> None:
+    `waker` can be read when a signal came; its handler has run by then.
+    """
+
+    def __init__(
+        self, link: Link, screen: Screen, source: Source, terms: Terms, waker: socket
+    ) -> None:
+        self._waker = waker
         self._link = link
         self._screen = screen
         self._source = source
@@ -92,7 +99,7 @@ class Talk:
             )
 
     def _begin(self) -> None:
-        if self._terms.token is not None:
+        if self._terms.token is not None and self._link.is_open:
             auth = {"type": "auth", "token": self._terms.token}
             self._link.send(json.dumps(auth, ensure_ascii=False, separators=(",", ":")))
             self._screen.show(Sent(None))
@@ -122,13 +129,17 @@ class Talk:
             self._link.flush()
         if self._source in readable and self._closed is None:
             self._take_lines()
+        if self._waker in readable:
+            self._waker.recv(64)
         if self._closed is None:
             self._keep_time(time.monotonic())
 
-    def _wait(self) -> list[Link | Source]:
+    def _wait(self) -> list[Link | Source | socket]:
         if self._link.has_pending():
             return []
-        reading: list[Link | Source] = [self._link] if self._link.backlog < FULL else []
+        reading: list[Link | Source | socket] = [self._waker]
+        if self._link.backlog < FULL:
+            reading.append(self._link)
         if self._link.is_open and not self._source.is_over and self._link.backlog < BACKLOG:
             reading.append(self._source)
         writing = [self._link] if self._link.backlog else []
@@ -168,14 +179,14 @@ class Talk:
         elif _is_due(self._ends_at, now) or _is_due(self._quiet_at(), now):
             self._close(1000)
         elif _is_due(self._pings_at(), now):
-            self._ping_again(now)
+            self._ping_again()
 
-    def _ping_again(self, now: float) -> None:
-        if self._link.unanswered:
-            interval = self._terms.ping_interval
+    def _ping_again(self) -> None:
+        interval = self._terms.ping_interval
+        if self._link.silent() >= interval:
             raise TimedOutError(f"no answer to a ping for {interval:g} s (--ping-interval)")
         self._link.ping()
-        self._pinged_at = now
+        self._pinged_at = time.monotonic()
 
     def _close(self, code: int, reason: str = "") -> None:
         if self._link.is_open:
@@ -240,7 +251,7 @@ class Talk:
             self._screen.remark(f"error: {visible(str(error))}")
 
     def _command(self, name: str, rest: str = "") -> None:
-        if name == "/ping":
+        if name == "/ping" and self._link.is_open:
             self._link.ping()
         elif name == "/close":
             self._close(*typed.close_arguments(rest))
@@ -249,7 +260,7 @@ class Talk:
         elif name == "/help":
             for text in typed.HELP:
                 self._screen.remark(text)
-        else:
+        elif name not in typed.COMMANDS:
             self._screen.remark(f"error: {typed.unknown_command(name)}")
 
     def _send(self, text: str) -> None:

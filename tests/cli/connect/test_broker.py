@@ -163,6 +163,19 @@ def test_a_refusal_says_why_and_what_to_do(connect, args, code, said):
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("upgrade.test", "--cookie", "good"), 'from a cookie (auth = "upgrade", --cookie)'),
+        (("none.test",), 'asks for no token (auth = "none")'),
+    ],
+)
+def test_a_token_that_the_host_does_not_take_so_is_warned_of(connect, args, said):
+    result = connect(*args, "--token", "good", *HI)
+    assert said in result.stderr
+    assert result.stderr.startswith("warning: the host ")
+
+
 def test_a_message_over_the_brokers_limit_is_told(connect):
     result = connect("none.test", "-x", f"text={'x' * 70000}")
     assert result.exit_code == 1

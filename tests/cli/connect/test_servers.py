@@ -185,6 +185,16 @@ def upgraded(reader, stream):
     )
 
 
+class Joined:
+    """A socket that sends more along with the first bytes."""
+
+    def __init__(self, stream, more):
+        self._stream, self._more = stream, more
+
+    def sendall(self, data):
+        self._stream.sendall(data + self._more)
+
+
 @pytest.fixture
 def raw_server():
     """A server of bare bytes: `serve(act)` gives its URL; act has reader and socket."""
@@ -218,6 +228,16 @@ def test_an_unanswered_ping_is_exit_code_6(phlows, raw_server):
     result = phlows("connect", url, "-x", "a=b", "--ping-interval", "0.1", "--wait", "20")
     assert result.exit_code == 6
     assert "no answer to a ping for 0.1 s (--ping-interval)" in result.stderr
+
+
+def test_a_server_that_closes_along_with_its_answer_is_no_traceback(phlows, raw_server):
+    def act(reader, stream):
+        upgraded(reader, Joined(stream, b"\x88\x02\x10\x04"))
+        stream.shutdown(socket.SHUT_WR)
+
+    result = phlows("connect", raw_server(act), "--token", "x", *HI)
+    assert result.exit_code == 1
+    assert "closed by the server with 4100" in result.stderr
 
 
 def test_a_close_that_is_not_answered_is_not_awaited_for_ever(phlows, raw_server, monkeypatch):
