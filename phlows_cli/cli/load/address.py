@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import sys
 from dataclasses import dataclass, field
@@ -49,12 +51,21 @@ class Place:
             source = self._source(number)
             if source:
                 opened.bind((source, 0))
-            if error := opened.connect_ex(self.address):
-                _raise_unless_pending(error)
+            self._connect(opened)
         except BaseException:
             opened.close()
             raise
         return opened
+
+    def _connect(self, opened: socket.socket) -> None:
+        error = opened.connect_ex(self.address)
+        if error == errno.EAGAIN and self.family == socket.AF_UNIX:
+            # A unix listener whose queue is full: the only way to wait is to block.
+            opened.settimeout(CONNECT_TIMEOUT)
+            opened.connect(self.address)
+            opened.setblocking(False)
+        elif error not in (0, errno.EINPROGRESS):
+            raise OSError(error, os.strerror(error))
 
     def _source(self, number: int) -> str:
         """Another address of the loopback for every so many sockets (Linux has all)."""
@@ -70,14 +81,6 @@ class Place:
         return self.context.wrap_socket(
             plain, server_hostname=self.server_name, do_handshake_on_connect=False
         )
-
-
-def _raise_unless_pending(error: int) -> None:
-    import errno
-    import os
-
-    if error not in (errno.EINPROGRESS, errno.EALREADY):
-        raise OSError(error, os.strerror(error))
 
 
 def place_of(url: str, ca: str | None = None) -> Place:

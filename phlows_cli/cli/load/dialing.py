@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from phlows_cli.cli.load.address import Place
     from phlows_cli.cli.load.reactor import Reactor
 
+BATCH: Final = 32
+"""Handshakes that are begun between two turns: who connects says at once what it wants."""
 _READ_SIZE: Final = 16384
 _KEY: Final = base64.b64encode(secrets.token_bytes(16)).decode()
 _ACCEPT: Final = accept_for(_KEY)

@@ -187,7 +187,7 @@ class Echo:
     def _result(self) -> Result:
         is_measured = self._began > 0
         seconds = self._ended - self._began if is_measured else 0.0
-        figures = {
+        figures: dict[str, float] = {
             "sockets": len(self._speakers),
             "seconds": round(seconds, 3),
             "messages": self.sent if is_measured else 0,
@@ -201,6 +201,8 @@ class Echo:
             figures,
             {"message to answer": self._times},
             machine=self._effort.description(),
-            warnings=self._effort.warnings(),
+            warnings=self._effort.warnings(
+                None if self._is_interrupted else self.plan.rate, figures["answers_per_second"]
+            ),
             is_interrupted=self._is_interrupted,
         )

@@ -240,7 +240,7 @@ class Fanout:
     def _result(self) -> Result:
         seconds = max(self._ended - self._began, 1e-9) if self._began else 0.0
         deliveries = self._delivered if self._began else 0
-        figures = {
+        figures: dict[str, float] = {
             "sockets": len(self._members),
             "seconds": round(seconds, 3),
             "casts": self._started,
@@ -258,7 +258,9 @@ class Fanout:
             figures,
             times,
             machine=self._effort.description(),
-            warnings=self._effort.warnings(),
+            warnings=self._effort.warnings(
+                None if self._is_interrupted else self._plan.rate, figures["casts_per_second"]
+            ),
             is_interrupted=self._is_interrupted,
         )
 

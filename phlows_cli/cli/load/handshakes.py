@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from phlows_cli.cli.load.audience import Member
-from phlows_cli.cli.load.dialing import Opened, Refused
+from phlows_cli.cli.load.dialing import BATCH, Opened, Refused
 from phlows_cli.cli.load.latency import Latencies
 from phlows_cli.cli.load.line import checked
 from phlows_cli.cli.load.result import Result
@@ -93,15 +93,16 @@ class Handshakes:
         return self._result(seconds, is_interrupted)
 
     def _turn(self) -> None:
-        plan = self.plan
-        while self._begun < plan.count and self._begun - self._ended < plan.concurrency:
+        room = self.plan.concurrency - (self._begun - self._ended)
+        batch = min(room, BATCH, self.plan.count - self._begun)
+        for _ in range(batch):
             self._begun += 1
             self._dialer.dial(self._begun - 1)
-        self.stage.reactor.turn(0.1)
+        self.stage.reactor.turn(0 if batch == BATCH else 0.1)
         self._dialer.sweep()
         while self._guests and next(iter(self._guests)).sweep(self.stage.where.timeout):
             pass
-        self.stage.progress.show("connecting", self._ended, plan.count)
+        self.stage.progress.show("connecting", self._ended, self.plan.count)
 
     def _end(self, end: Opened | Refused) -> None:
         if isinstance(end, Refused):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections import deque
+from selectors import DefaultSelector
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -40,12 +41,10 @@ class BridgeLine:
         reactor.watch(self._sock, READ, self._receive)
 
     def _connect(self) -> socket.socket:
-        from select import select
-
         sock = None
         try:
             sock = self._place.open()
-            if not select((), (sock,), (), TIMEOUT)[1]:
+            if not _is_writable(sock):
                 raise TimeoutError("timed out")
             if self._place.context is not None:
                 sock.settimeout(TIMEOUT)
@@ -138,6 +137,13 @@ class BridgeLine:
         """Let the connection go."""
         self._reactor.forget(self._sock)
         self._sock.close()
+
+
+def _is_writable(sock: socket.socket) -> bool:
+    """Wait until the connection is made, or has failed."""
+    with DefaultSelector() as selector:  # select() knows no descriptor over 1,023
+        selector.register(sock, WRITE)
+        return bool(selector.select(TIMEOUT))
 
 
 def checked(answer: Answer) -> Answer:

@@ -14,6 +14,8 @@ from phlows_cli.system import raise_descriptor_limit
 SPARE: Final = 64
 """Descriptors that a run needs beside its sockets."""
 BUSY: Final = 0.9
+REACHED: Final = 0.95
+"""The share of a rate below which it was not kept."""
 
 
 def allow_sockets(count: int) -> None:
@@ -47,9 +49,19 @@ class Effort:
         seconds = time.monotonic() - self._began
         return (time.process_time() - self._ran) / seconds if seconds > 0 else 0.0
 
-    def warnings(self) -> list[str]:
-        """What makes the figures worse than the broker is."""
+    def warnings(self, rate: float | None = None, reached: float = 0.0) -> list[str]:
+        """What makes the figures other than they look.
+
+        Args:
+            rate: what was to happen a second, if it was said.
+            reached: what did happen.
+        """
         found, share, count = [], self.cpu(), cores()
+        if rate and reached < REACHED * rate:
+            found.append(
+                f"the rate was not kept: {reached:,.0f} a second of {rate:,.0f}; what waited is"
+                " in the times"
+            )
         if share > BUSY:
             found.append(
                 f"the load generator itself took {share:.0%} of a core: the broker may do more"

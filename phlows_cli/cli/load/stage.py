@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from phlows_cli.cli.load.address import place_of, sockets_at
-from phlows_cli.cli.load.dialing import Dialer, Opened, Refused, Visitor
+from phlows_cli.cli.load.dialing import BATCH, Dialer, Opened, Refused, Visitor
 from phlows_cli.cli.load.findings import Findings
 from phlows_cli.cli.load.line import BridgeLine, checked
 from phlows_cli.cli.load.machine import Effort
@@ -121,10 +121,11 @@ class Stage:
         try:
             begun = 0
             while opened < count:
-                while begun < count and dialer.under_way < CONCURRENCY:
-                    dialer.dial(begun)
-                    begun += 1
-                self.reactor.turn(0.1)
+                batch = min(count - begun, CONCURRENCY - dialer.under_way, BATCH)
+                for number in range(begun, begun + batch):
+                    dialer.dial(number)
+                begun += batch
+                self.reactor.turn(0 if batch == BATCH else 0.1)
                 dialer.sweep()
                 self.progress.show("connecting", opened, count)
         finally:

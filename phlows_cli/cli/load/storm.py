@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
 from phlows_cli.cli.load.audience import Group, Listener
-from phlows_cli.cli.load.dialing import Opened, Refused
+from phlows_cli.cli.load.dialing import BATCH, Opened, Refused
 from phlows_cli.cli.load.findings import Findings
 from phlows_cli.cli.load.latency import Latencies
 from phlows_cli.cli.load.line import checked
@@ -89,8 +89,8 @@ class Wave:
         self._waiting = [(self._began, number) for number in range(self._plan.sockets)]
         try:
             while self._missing and not self._is_late:
-                self._dial()
-                self.stage.reactor.turn(0.05)
+                is_more = self._dial()
+                self.stage.reactor.turn(0 if is_more else 0.05)
                 self._dialer.sweep()
                 self.stage.progress.show(self.name, len(self.everybody), self._plan.sockets)
         finally:
@@ -105,12 +105,16 @@ class Wave:
     def _is_late(self) -> bool:
         return perf_counter() - self._began > self._plan.patience
 
-    def _dial(self) -> None:
+    def _dial(self) -> bool:
+        """Begin some of the attempts that are due; returns whether there may be more."""
         now = perf_counter()
-        while self._waiting and self._waiting[0][0] <= now:
+        for _ in range(BATCH):
+            if not self._waiting or self._waiting[0][0] > now:
+                return False
             _, number = heapq.heappop(self._waiting)
             self.attempts += 1
             self._dialer.dial(number)
+        return True
 
     def _end(self, end: Opened | Refused) -> None:
         if isinstance(end, Refused):
