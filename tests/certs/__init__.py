@@ -8,6 +8,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 ONE = (FOLDER / "one.pem", FOLDER / "one.key")
 TWO = (FOLDER / "two.pem", FOLDER / "two.key")
+EXPIRED = (FOLDER / "expired.pem", FOLDER / "expired.key")
 
 
 def trusting(certificate=ONE, version=None):

@@ -116,7 +116,8 @@ def _booted(case: Case, host: Host) -> Result:
     frame = seen[0] if seen else None
     if isinstance(frame, Ready):
         return ok(f"ready after {ended.seconds * 1000:.0f} ms")
-    why = frame.message if frame else ended.words
+    words = (frame.message if frame else "", ended.words)
+    why = ": ".join(word for word in words if word)
     said = why or f"it ended with code {ended.code} and said nothing"
     return fail(
         f"{host.app} does not boot: {said}",

@@ -20,7 +20,7 @@ from phlows_cli.cli.doctor.check import (
     warn,
 )
 from phlows_cli.cli.doctor.web import Address, Answer, ask
-from phlows_cli.errors import BrokerUnreachableError, PhlowsError
+from phlows_cli.errors import BrokerUnreachableError, PhlowsError, UsageError
 from phlows_cli.model import normalise_host
 
 if TYPE_CHECKING:
@@ -132,14 +132,25 @@ def _upgrade(case: Case, to: Address) -> Result:
     return fail(f"an upgrade ends with {answer.summary}{f': {said}' if said else ''}", _SEE)
 
 
-def _said_directly(case: Case, to: Address) -> str:
-    """Ask the broker without the proxy; "" when it is content, or cannot be asked."""
+def broker_address(case: Case) -> Address:
+    """Where the broker is reached without the proxy.
+
+    Raises:
+        UsageError: on a unix socket only.
+    """
     from phlows_cli.cli.client import client_for
 
+    url = client_for(case.config, case.url or None).url
+    if url.startswith("unix:"):
+        raise UsageError(f"{url} is no address that HTTP can be asked at here")
+    return Address.parse(url)
+
+
+def _said_directly(case: Case, to: Address) -> str:
+    """Ask the broker without the proxy; "" when it is content, or cannot be asked."""
+    headers = {**_UPGRADE, "Host": to.host}
     try:
-        direct = Address.parse(client_for(case.config, case.url or None).url)
-        headers = {**_UPGRADE, "Host": to.host}
-        answer = ask(direct, path_of(case, to), headers, case.timeout / 4)
+        answer = ask(broker_address(case), path_of(case, to), headers, case.timeout / 4)
     except PhlowsError:
         return ""
     return "" if arrived(answer) else answer.message or answer.summary

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
 from phlows_cli.errors import TimedOutError
 
@@ -74,27 +74,48 @@ def _read(
     process: subprocess.Popen[bytes], deadline: float, is_enough: Callable[[bytes], bool] | None
 ) -> tuple[str, str, bool]:
     """Read both outputs to their end, or until it is enough."""
-    held = {process.stdout: bytearray(), process.stderr: bytearray()}
-    is_cut = False
+    out, err = _Output(process.stdout, is_enough), _Output(process.stderr)
     with selectors.DefaultSelector() as selector:
-        for pipe in held:
-            selector.register(pipe, selectors.EVENT_READ)  # type: ignore[arg-type] # both are there
-        while selector.get_map() and not is_cut:
-            ready = selector.select(max(0.0, deadline - time.monotonic()))
-            if not ready:
+        for output in (out, err):
+            selector.register(output.fd, selectors.EVENT_READ, output)
+        while selector.get_map() and not out.is_enough:
+            _read_ready(selector, max(0.0, deadline - time.monotonic()))
+            if time.monotonic() > deadline and not out.is_enough:
                 raise _too_slow(process)
-            for key, _ in ready:
-                chunk = os.read(key.fd, CHUNK)
-                if not chunk:
-                    selector.unregister(key.fileobj)
-                kept = held[key.fileobj]  # type: ignore[index] # what was registered above
-                kept += chunk[: OUTPUT_LIMIT - len(kept)]
-                is_stdout = key.fileobj is process.stdout
-                is_cut = is_cut or bool(is_enough and is_stdout and chunk and is_enough(chunk))
-            if time.monotonic() > deadline:  # one that prints without end
-                raise _too_slow(process)
-    out, err = (bytes(kept).decode("utf-8", "replace") for kept in held.values())
-    return out, err, is_cut
+        if out.is_enough:  # what was said on stderr before that is there by now
+            _read_ready(selector, 0.0)
+    return out.text, err.text, out.is_enough
+
+
+def _read_ready(selector: selectors.BaseSelector, timeout: float) -> None:
+    for key, _ in selector.select(timeout):
+        if not key.data.read():
+            selector.unregister(key.fd)
+
+
+class _Output:
+    """What was read of one pipe."""
+
+    def __init__(
+        self, pipe: IO[bytes] | None, judge: Callable[[bytes], bool] | None = None
+    ) -> None:
+        self.fd = pipe.fileno() if pipe else -1
+        self._judge = judge
+        self._kept = bytearray()
+        self.is_enough = False
+
+    def read(self) -> bool:
+        """Read what is there; False at the end."""
+        chunk = os.read(self.fd, CHUNK)
+        self._kept += chunk[: OUTPUT_LIMIT - len(self._kept)]
+        if chunk and self._judge is not None and self._judge(chunk):
+            self.is_enough = True
+        return bool(chunk)
+
+    @property
+    def text(self) -> str:
+        """All that was kept."""
+        return self._kept.decode("utf-8", "replace")
 
 
 def _wait(process: subprocess.Popen[bytes], deadline: float) -> int:

@@ -19,8 +19,9 @@ from phlows_cli.cli.doctor.check import (
     skip,
     warn,
 )
-from phlows_cli.cli.doctor.network import publicly
+from phlows_cli.cli.doctor.network import broker_address, publicly
 from phlows_cli.cli.doctor.web import Address, ask
+from phlows_cli.errors import UsageError
 from phlows_cli.model import normalise_host
 
 GROUP: Final = "Security"
@@ -83,7 +84,7 @@ def _proxies(case: Case, _subject: str) -> Result:
 
 def _bridge_is_private(case: Case, to: Address) -> Result:
     """A cast to nobody, sent as a stranger would send it, must be refused."""
-    if to.port == case.config.server.port and to.host in _LOCAL:
+    if _is_broker_itself(case, to):
         return skip("this is the broker itself, on this machine: it lets us in as its apps")
     body = {"host": normalise_host(to.host), "target": [], "data": {}}
     headers = {"Content-Type": "application/json"}
@@ -95,6 +96,14 @@ def _bridge_is_private(case: Case, to: Address) -> Result:
             "pass on server.path alone, and let the proxy set X-Forwarded-For",
         )
     return ok(f"a cast through its /message is refused ({answer.summary})")
+
+
+def _is_broker_itself(case: Case, to: Address) -> bool:
+    try:
+        direct = broker_address(case)
+    except UsageError:
+        return False
+    return to.port == direct.port and {to.host, direct.host} <= set(_LOCAL)
 
 
 def _origins(case: Case, name: str) -> Result:
