@@ -68,6 +68,7 @@ class Application:
         self.renewal = asyncio.Lock()
         self._drops = drops
         self._events = events
+        self._recorder = events.recorder
         self._observe = observe
         self._log_lines = TokenBucket(LOG_RATE, time.monotonic())
 
@@ -95,8 +96,10 @@ class Application:
         """
         if self.runtime is None or not self.has(hook.name):
             return ABSENT
-        take = Take(hook, send) if self._events.recorder.is_on and isinstance(hook, Hook) else None
-        send = send if take is None else take.send
+        take = None
+        if self._recorder.is_on and isinstance(hook, Hook):
+            take = Take(hook, send)
+            send = take.send
 
         def on_line(line: bytes) -> None:
             if send is not None:
@@ -105,7 +108,7 @@ class Application:
         result = await self.runtime.call(hook, on_line)
         self._record(hook, result)
         if take is not None:
-            self._events.recorder.keep(take, result)
+            self._recorder.keep(take, result)
         return result
 
     async def run(self, task: Task, on_line: Callable[[bytes], None]) -> HookResult:

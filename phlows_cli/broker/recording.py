@@ -47,6 +47,9 @@ LINE_BYTES: Final = 786_432
 TURN_BYTES: Final = 65_536
 """What is masked before others get their turn."""
 
+CALL_BYTES: Final = 200
+"""What a call without contents counts for then."""
+
 MASKED: Final = "masked"
 PAYLOADS: Final = (MASKED, "all")
 
@@ -138,7 +141,7 @@ class Tape:
             take = self.waiting.popleft()
             if isinstance(take, Take):
                 self._size -= take.size
-                room -= take.size
+                room -= take.size + CALL_BYTES
             lines.append(self._line(take) if isinstance(take, Take) else take)
         if self.lost and not self.waiting:
             lines.append({"type": "lost", "time": time.time(), "count": self.lost})

@@ -218,7 +218,7 @@ async def test_a_reader_is_woken_once_for_all_that_waits():
 
 
 async def test_much_is_handed_out_in_several_turns(monkeypatch):
-    monkeypatch.setattr(module, "TURN_BYTES", 50)
+    monkeypatch.setattr(module, "TURN_BYTES", 50 + module.CALL_BYTES)
     scene = Scene()
     tape = scene.tape()
     for _ in range(3):
