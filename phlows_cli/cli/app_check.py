@@ -29,19 +29,20 @@ class AppError(PhlowsError):
     """An app cannot be run as it is."""
 
 
-def check_app(app: str, interpreters: Interpreters, timeout: float = LINT_TIMEOUT) -> None:
+def check_app(app: str, interpreters: Interpreters, timeout: float = 0.0) -> None:
     """Check that an app is a readable file and that it parses.
 
     Args:
         app: its absolute path; .php and .py go through their interpreter's
             parser, anything else must be executable.
         interpreters: those of the config.
-        timeout: seconds that its parser may take.
+        timeout: seconds that its parser may take; 0: LINT_TIMEOUT.
 
     Raises:
         AppError: it cannot be run; with what to do.
         TimedOutError: its parser took longer.
     """
+    timeout = timeout or LINT_TIMEOUT
     _check_file(Path(app))
     kind = Path(app).suffix.lower()
     if kind == ".php":
