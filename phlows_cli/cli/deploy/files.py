@@ -67,7 +67,19 @@ def deliver(bundle: Bundle, places: dict[str, Path], *, as_json: bool, is_forced
     for remark in bundle.remarks:
         note(f"note: {remark}")
     if written:
-        note("next:\n" + "\n".join(f"  {command}" for command in bundle.commands))
+        commands = [*_moves(bundle, places), *bundle.commands]
+        note("next:\n" + "\n".join(f"  {command}" for command in commands))
+
+
+def _moves(bundle: Bundle, places: dict[str, Path]) -> list[str]:
+    """The commands that bring files to where they belong, if they are elsewhere."""
+    from shlex import join
+
+    return [
+        join(["install", "-m", "0644", str(places[file.name]), file.path])
+        for file in bundle.files
+        if places[file.name].absolute() != Path(file.path)
+    ]
 
 
 def _refuse_existing(places: dict[str, Path], *, is_forced: bool) -> None:

@@ -326,7 +326,7 @@ def test_output_writes_the_files_and_never_over_others_unless_forced(phlows, wri
     assert done.exit_code == 0, done.stderr
     (file,) = folder.iterdir()
     assert done.stdout == f"wrote {file}\n"
-    assert "next:" in done.stderr
+    assert re.search(rf"next:\n  install -m 0644 {file} /\S+/{file.name}\n", done.stderr)
     text = file.read_text()
     file.write_text("mine")
     refused = phlows("service", kind, "--output", str(folder))
