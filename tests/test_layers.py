@@ -112,7 +112,7 @@ def test_the_pure_parts_know_no_event_loop_and_no_system(module):
         ("requests", ("cli.",)),
         ("uvloop", ("system",)),
         ("httptools", ("wire.",)),
-        ("websockets", ("wire.",)),
+        ("websockets", ("wire.", "cli.dialogue.")),
         ("subprocess", ("runtime.", "banner", "cli.")),
     ],
 )

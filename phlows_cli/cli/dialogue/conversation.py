@@ -89,7 +89,7 @@ def _open(place: Place, manner: Manner) -> Link:
     connection = dial(place, deadline, is_checked=manner.is_checked)
     link = Link(connection, protocol, manner.max_message)
     try:
-        link.handshake(_request(protocol, manner), deadline, place.shown)
+        link.handshake(_request(protocol, place, manner), deadline, place.shown)
     except BaseException:
         link.hang_up()
         raise
@@ -105,9 +105,11 @@ def _protocol(place: Place, manner: Manner) -> ClientProtocol:
     return ClientProtocol(uri, origin=origin, max_size=manner.max_message, logger=QUIET)
 
 
-def _request(protocol: ClientProtocol, manner: Manner) -> Request:
+def _request(protocol: ClientProtocol, place: Place, manner: Manner) -> Request:
     request = protocol.connect()
     request.headers["User-Agent"] = f"phlows/{__version__}"
+    if place.authorization:
+        request.headers["Authorization"] = place.authorization
     for name, value in manner.headers:
         if name.lower() == "user-agent":
             del request.headers["User-Agent"]

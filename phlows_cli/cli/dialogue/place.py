@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from base64 import b64encode
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
 from phlows_cli.cli.client import client_for
 from phlows_cli.cli.options import sole_host
@@ -33,7 +34,8 @@ class Place:
     `shown` is the URL without user and query, which can hold secrets.
     `server_name` is what a certificate must name, "" without TLS. `cookie`
     is the cookie that carries the token, `auth` the host's, "" where it is
-    not known. `is_broker` says that the address is the configuration's.
+    not known. `is_broker` says that the address is the configuration's;
+    `authorization` is made of the user and password in a URL.
     """
 
     address: Address
@@ -43,6 +45,7 @@ class Place:
     cookie: str = DEFAULT_COOKIE
     is_broker: bool = False
     auth: str = ""
+    authorization: str = field(default="", repr=False)
 
     @property
     def at(self) -> str:
@@ -76,11 +79,25 @@ def place_of_url(text: str, path: str | None) -> Place:
         raise UsageError(_not_a_url())
     if parts.username is not None and parts.password is None:
         raise UsageError("the URL has a user without a password: write ws://user:password@host")
-    parts = parts._replace(scheme=scheme, path=_checked_path(path) if path else parts.path)
+    authorization = _authorization(parts)
+    parts = parts._replace(
+        scheme=scheme,
+        netloc=parts.netloc.rpartition("@")[2],
+        path=_checked_path(path) if path else parts.path,
+    )
     name = f"[{host}]" if ":" in host else host
     shown = f"{scheme}://{name}{f':{port}' if port else ''}{parts.path or '/'}"
     server_name = host if scheme == "wss" else ""
-    return Place((host, port or _PORTS[scheme]), parts.geturl(), shown, server_name)
+    address = (host, port or _PORTS[scheme])
+    return Place(address, parts.geturl(), shown, server_name, authorization=authorization)
+
+
+def _authorization(parts: SplitResult) -> str:
+    """The header that the user and password of a URL make; "" without."""
+    if parts.username is None:
+        return ""
+    pair = unquote_to_bytes(parts.username) + b":" + unquote_to_bytes(parts.password or "")
+    return f"Basic {b64encode(pair).decode()}"
 
 
 def _not_a_url() -> str:

@@ -69,7 +69,7 @@ def test_an_address_that_is_an_item_or_a_payload_is_no_host(phlows, config):
         ("wss://a.test/p?q=1", ("a.test", 443), "wss://a.test/p?q=1", "wss://a.test/p"),
         ("https://a.test:8/", ("a.test", 8), "wss://a.test:8/", "wss://a.test:8/"),
         ("http://[::1]:8/", ("::1", 8), "ws://[::1]:8/", "ws://[::1]:8/"),
-        ("ws://u:p@a.test/", ("a.test", 80), "ws://u:p@a.test/", "ws://a.test/"),
+        ("ws://u:p@a.test/", ("a.test", 80), "ws://a.test/", "ws://a.test/"),
     ],
 )
 def test_urls_are_taken_apart_and_shown_without_secrets(typed, address, url, shown):
