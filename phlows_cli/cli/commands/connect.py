@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from phlows_cli.cli.options import config_option, json_option, registered_hosts, url_option
+from phlows_cli.cli import completing
+from phlows_cli.cli.options import config_option, json_option, url_option
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 HELP = """\
 Example: phlows connect app.example.com --token @token.txt
@@ -37,8 +41,13 @@ def _is_place(text: str) -> bool:
     return not text.startswith(("-", "@", "{", "[")) and ("=" not in text or "://" in before)
 
 
+def _words(ctx: click.Context, param: click.Parameter, typed: str) -> list[CompletionItem[str]]:
+    """Complete the host; what an app takes after it nobody knows."""
+    return [] if ctx.params.get("words") else completing.hosts(ctx, param, typed)
+
+
 @click.command(short_help="Talk to a WebSocket, by hand or in a pipe.", help=HELP)
-@click.argument("words", nargs=-1, metavar="[HOST|URL] [ITEM]...", shell_complete=registered_hosts)
+@click.argument("words", nargs=-1, metavar="[HOST|URL] [ITEM]...", shell_complete=_words)
 @click.option("--token", metavar="TOKEN|@FILE|-", help="Send the auth message first, with it.")
 @click.option(
     "--cookie",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from click.shell_completion import ShellComplete
 
 from phlows_cli.cli.dialogue.closing import MEANINGS
 from phlows_cli.cli.dialogue.place import place_of_host, place_of_url
 from phlows_cli.cli.dialogue.typed import close_arguments, message, unknown_command
 from phlows_cli.cli.dialogue.wishes import headers
+from phlows_cli.cli.main import cli
 from phlows_cli.config import load_config
 from phlows_cli.errors import UsageError
 from phlows_cli.model import CloseCode
@@ -159,6 +161,13 @@ def test_close_refuses_what_no_client_may_send(rest):
 def test_a_mistyped_command_is_told_which_was_meant():
     assert unknown_command("/hepl") == "no command /hepl: did you mean /help?"
     assert unknown_command("/xyz") == "no command /xyz: /help shows them"
+
+
+def test_the_first_word_is_completed_to_a_registered_host(config):
+    config("one.test", "two.test")
+    shell = ShellComplete(cli, {}, "phlows", "_PHLOWS_COMPLETE")
+    assert [item.value for item in shell.get_completions(["connect"], "t")] == ["two.test"]
+    assert shell.get_completions(["connect", "one.test"], "t") == []
 
 
 def test_every_close_code_has_a_meaning():
