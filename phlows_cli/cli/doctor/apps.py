@@ -119,11 +119,17 @@ def _booted(case: Case, host: Host) -> Result:
     words = (frame.message if frame else "", ended.words)
     why = ": ".join(word for word in words if word)
     said = why or f"it ended with code {ended.code} and said nothing"
-    return fail(
-        f"{host.app} does not boot: {said}",
-        f"mend {host.app}; it must end with its loop"
-        ' (`phlows_run();` in PHP), or set runtime = "oneshot"',
-    )
+    return fail(f"{host.app} does not boot: {said}", _what_to_do(host, case, said))
+
+
+def _what_to_do(host: Host, case: Case, said: str) -> str:
+    if "No module named 'phlows_cli'" in said:
+        return (
+            f"`{case.config.interpreters.py} -m pip install phlows`, or set interpreters.py to"
+            " a Python that has it"
+        )
+    loop = "`phlows_run();` in PHP, `run()` in Python"
+    return f'mend {host.app}; it must end with its loop ({loop}), or set runtime = "oneshot"'
 
 
 def _reached(case: Case, name: str) -> Result:
@@ -170,7 +176,7 @@ def _judge_hooks(host: Host, app: AppText) -> Result:
             "no auth hook is defined in the file, so every token is let in",
             "define one, or take auth out of hooks",
         )
-    if missing:
+    if missing and host.runtime == "oneshot":
         return ok(
             f"{', '.join(have)} are defined",
             f"take {', '.join(missing)} out of hooks: each event of them is a call for nothing",

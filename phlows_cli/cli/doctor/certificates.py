@@ -20,7 +20,7 @@ from phlows_cli.cli.doctor.check import (
     warn,
 )
 from phlows_cli.cli.doctor.network import GROUP as NETWORK
-from phlows_cli.cli.doctor.network import publicly
+from phlows_cli.cli.doctor.network import LOCAL, publicly
 from phlows_cli.errors import BrokerUnreachableError, ConfigError
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ _RENEW: Final = "renew it (certbot renew, or what made it); the broker takes it 
 
 
 def _public(case: Case, to: Address) -> Result:
+    if not to.is_secure and to.host in LOCAL:
+        return skip("it is this machine's own, without TLS")
     if not to.is_secure:
         return warn(
             "visitors come without encryption", "serve it over https, at least outside of tests"

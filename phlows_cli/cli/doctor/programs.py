@@ -32,7 +32,10 @@ class Finished(NamedTuple):
     @property
     def words(self) -> str:
         """What it said of itself, on one line."""
-        return " ".join((self.stderr.strip() or self.stdout.strip()).split())[:300]
+        said = self.stderr.strip() or self.stdout.strip()
+        if said.startswith("Traceback "):  # Python's own words come last
+            said = said.rpartition("\n")[2]
+        return " ".join(said.split())[:300]
 
 
 def run(

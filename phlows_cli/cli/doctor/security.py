@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Final
@@ -19,12 +20,13 @@ from phlows_cli.cli.doctor.check import (
     skip,
     warn,
 )
-from phlows_cli.cli.doctor.network import broker_address, publicly
+from phlows_cli.cli.doctor.network import LOCAL, is_broker_itself, publicly
 from phlows_cli.cli.doctor.web import Address, ask
-from phlows_cli.errors import UsageError
 from phlows_cli.model import normalise_host
 
 GROUP: Final = "Security"
+
+_SECRET: Final = re.compile(r"KEY|SECRET|PASS|TOKEN|DSN|CREDENTIAL|DATABASE_URL", re.IGNORECASE)
 
 OTHERS_COOKIES: Final = ("_ga", "_gid", "csrftoken", "csrf_token", "xsrf-token", "lang", "locale")
 
@@ -84,7 +86,7 @@ def _proxies(case: Case, _subject: str) -> Result:
 
 def _bridge_is_private(case: Case, to: Address) -> Result:
     """A cast to nobody, sent as a stranger would send it, must be refused."""
-    if _is_broker_itself(case, to):
+    if is_broker_itself(case, to):
         return skip("this is the broker itself, on this machine: it lets us in as its apps")
     body = {"host": normalise_host(to.host), "target": [], "data": {}}
     headers = {"Content-Type": "application/json"}
@@ -98,14 +100,6 @@ def _bridge_is_private(case: Case, to: Address) -> Result:
     return ok(f"a cast through its /message is refused ({answer.summary})")
 
 
-def _is_broker_itself(case: Case, to: Address) -> bool:
-    try:
-        direct = broker_address(case)
-    except UsageError:
-        return False
-    return to.port == direct.port and {to.host, direct.host} <= set(_LOCAL)
-
-
 def _origins(case: Case, name: str) -> Result:
     host = case.config.hosts[name]
     has_cookie = bool(host.token_cookie) and host.auth != "none"
@@ -115,7 +109,7 @@ def _origins(case: Case, name: str) -> Result:
             'name the sites in origins, or set token_cookie = ""',
         )
     plain = [origin for origin in host.origins if origin.startswith("http://")]
-    remote = [o for o in plain if normalise_host(o.partition("://")[2]) not in _LOCAL]
+    remote = [o for o in plain if normalise_host(o.partition("://")[2]) not in LOCAL]
     if remote and (case.config.server.tls_cert or _is_public_over_https(case, name)):
         return warn(
             f"origins lets {', '.join(remote)} in, though the site is https",
@@ -123,9 +117,6 @@ def _origins(case: Case, name: str) -> Result:
         )
     more = f" and those of {', '.join(host.origins)}" if host.origins else ""
     return ok(f"its own pages{more} may open sockets")
-
-
-_LOCAL: Final = ("localhost", "127.0.0.1", "::1")
 
 
 def _is_public_over_https(case: Case, name: str) -> bool:
@@ -163,11 +154,12 @@ def _config_file(case: Case, _subject: str) -> Result:
         return fail(f"{path}: {error.strerror}", "name another with --config")
     if mode & stat.S_IWOTH:
         return fail(f"{path} can be changed by every user", f"`chmod o-w {path}`")
-    has_env = any(host.env for host in case.config.hosts.values())
-    if has_env and mode & stat.S_IROTH:
+    names = {name for host in case.config.hosts.values() for name in host.env}
+    secrets = sorted(name for name in names if _SECRET.search(name))
+    if secrets and mode & stat.S_IROTH:
         return warn(
-            f"{path} has environment of apps and can be read by every user",
-            f"`chmod o-r {path}` if it holds secrets",
+            f"{path} sets {', '.join(secrets[:5])} and can be read by every user",
+            f"`chmod o-r {path}`",
         )
     return ok(f"{path} has mode {stat.S_IMODE(mode):04o}")
 

@@ -164,7 +164,7 @@ def _clock(case: Case, _subject: str) -> Result:
     command = [program, "show", "--property=NTPSynchronized", "--value"]
     told = run(command, case.timeout)
     if told.code or told.stdout.strip() not in ("yes", "no"):
-        return skip(f"timedatectl does not tell: {told.words or 'it says nothing'}")
+        return skip(f"timedatectl does not tell: {told.words[:60] or 'it says nothing'}")
     if told.stdout.strip() == "yes":
         return ok("synchronised by NTP")
     return warn(

@@ -111,6 +111,13 @@ def test_a_python_app_that_dies_at_boot_is_told_with_its_words(examined):
     assert "no database here" in result.message
 
 
+def test_an_app_whose_python_lacks_phlows_is_told_what_to_install(examined):
+    text = "raise ModuleNotFoundError(\"No module named 'phlows_cli'\")\n"
+    result = examined("app-boots", text, more=RESIDENT)
+    assert (result.status, "-m pip install phlows" in result.hint) == ("fail", True)
+    assert "Traceback" not in result.message
+
+
 def test_an_app_that_ends_without_a_word_or_hangs_is_told(examined):
     silent = examined("app-boots", "pass\n", more=RESIDENT)
     assert (silent.status, "said nothing" in silent.message) == ("fail", True)
@@ -197,6 +204,7 @@ def test_hooks_that_are_configured_for_nothing_are_named(examined):
     result = examined("app-hooks", text)
     assert result.status == "ok"
     assert "take close, connect, receive out of hooks" in result.hint
+    assert examined("app-hooks", text, more=RESIDENT).hint == ""
     assert examined("app-hooks", "from phlows_cli.app import run\n").status == "warn"
 
 

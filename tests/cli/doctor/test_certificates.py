@@ -91,4 +91,5 @@ def test_an_expired_public_certificate_is_a_failure(look, case, monkeypatch):
 
 
 def test_an_address_without_tls_is_told(look, case):
-    assert look("public-certificate", case(), "http://127.0.0.1:9").status == "warn"
+    assert look("public-certificate", case(), "http://app.test").status == "warn"
+    assert look("public-certificate", case(), "http://localhost:3001").status == "skip"

@@ -100,6 +100,7 @@ def test_where_the_token_comes_from(look, case, more, status):
         (0o666, "", "fail"),
         (0o644, 'env = { PASSWORD = "x" }', "warn"),
         (0o640, 'env = { PASSWORD = "x" }', "ok"),
+        (0o644, 'env = { APP_ENV = "x" }', "ok"),
     ],
 )
 def test_who_can_read_and_change_the_configuration(look, case, tmp_path, mode, more, status):
