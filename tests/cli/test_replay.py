@@ -1,6 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -368,3 +375,43 @@ def test_an_app_that_does_not_boot_is_a_usage_error(replay, file, app):
     result = replay(file(call("connect")), "--app", place, "--runtime", "resident")
     assert result.exit_code == 2
     assert "app.py does not boot" in result.stderr
+
+
+def test_the_pace_is_that_of_then_in_the_measure_that_is_asked_for(told, file, app, monkeypatch):
+    pauses = []
+    really = asyncio.sleep
+
+    async def sleep(seconds):
+        pauses.append(seconds)
+        await really(0)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    calls = [call("connect", time=time) for time in (1000.0, 2000.0, 1500.0)]
+    args = (file(*calls), "--app", app("pass"))
+    assert told(*args, "--speed", "2")[1]["events"] == 3
+    due = [pause for pause in pauses if pause > 100]
+    assert [round(pause / 250) for pause in due] == [2, 1], "500 and 250 seconds, less the run"
+    pauses.clear()
+    told(*args)
+    assert [pause for pause in pauses if pause > 100] == []
+
+
+def test_ctrl_c_ends_the_app_and_is_exit_code_130(file, app, environ, tmp_path):
+    os.mkfifo(tmp_path / "began")
+    place = app("import time\nopen('began', 'w').close()\nwhile True: time.sleep(60)")
+    command = [sys.executable, "-m", "phlows_cli", "replay", str(file(call("connect")))]
+    with subprocess.Popen(
+        [*command, "--app", str(place)], env=environ, stderr=subprocess.PIPE, text=True
+    ) as process:
+        (tmp_path / "began").read_text()  # opens once the app does
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert (process.returncode, said.strip()) == (130, "")
+    assert not [command for command in commands() if str(place).encode() in command]
+
+
+def commands():
+    """The command lines of all processes that there are."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            yield path.read_bytes()
