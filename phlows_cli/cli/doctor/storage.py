@@ -40,6 +40,10 @@ def _state_dir(case: Case, _subject: str) -> Result:
     if not place.is_dir():
         return fail(f"{place} is not a folder", "set server.state_dir to another place")
     if not os.access(place, os.W_OK | os.X_OK):
+        other = place.stat().st_uid
+        if place == folder and other != os.geteuid():
+            seen = f"{place} belongs to another user ({other}), who may be the broker's"
+            return warn(seen, f"`sudo -u '#{other}' phlows doctor` sees what that user may do")
         return fail(f"{place} cannot be written by this user", hint)
     try:
         is_read_only = bool(os.statvfs(place).f_flag & os.ST_RDONLY)

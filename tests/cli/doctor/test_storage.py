@@ -48,6 +48,14 @@ def test_a_state_folder_that_cannot_be_written_fails_and_says_what_to_do(
     assert look("disk-speed", given).status == "skip"
 
 
+def test_a_state_folder_of_another_user_is_told(look, case, monkeypatch):
+    given = case()
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    result = look("state-dir", given)
+    assert (result.status, "sudo -u" in result.hint) == ("warn", True)
+
+
 def test_a_file_in_the_folder_s_place_is_a_failure(look, case, tmp_path):
     given = case()
     (tmp_path / "state").rmdir()
