@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from phlows_cli.cli.options import config_option, host_option, json_option, url_option
+from phlows_cli.cli.options import config_option, json_option, registered_hosts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,8 +74,22 @@ reached by a cast.
 """
 
 WHERE_OPTIONS = (
-    url_option,
-    host_option,
+    click.option(
+        "--url",
+        metavar="URL",
+        envvar="PHLOWS_URL",
+        show_envvar=True,
+        help="A broker that runs: http://127.0.0.1:3001, https://host or unix:/path."
+        " Without this, --host and --connect: one of the run's own.",
+    ),
+    click.option(
+        "--host",
+        metavar="NAME",
+        envvar="PHLOWS_HOST",
+        show_envvar=True,
+        shell_complete=registered_hosts,
+        help="The host at that broker. It may be left out when only one is registered.",
+    ),
     config_option,
     click.option(
         "--connect",

@@ -126,7 +126,7 @@ def _first_that_answers(shown: str, found: list[tuple[int, Any]]) -> tuple[int, 
                 return family, address
     raise BrokerUnreachableError(
         f"no broker answers at {shown} ({why}): start it with `phlows serve`,"
-        " or leave --url away to measure a broker of its own"
+        " or name none, to measure a broker of the run's own"
     )
 
 

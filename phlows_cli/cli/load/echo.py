@@ -127,10 +127,20 @@ class Echo:
         self._wait("letting in")
         self.stage.raise_if_turned_away()
         if not self._back:
-            raise PhlowsError(
-                f"no message was answered in {self.stage.where.timeout:g} s: the app has to send"
-                " each message of bench echo back as it is, with its fields bench, g and n"
-            )
+            raise PhlowsError(self._why_no_answer())
+
+    def _why_no_answer(self) -> str:
+        """Say what the app has to do, and what came in place of an answer."""
+        told = next((str(found["why"]) for found in self._failures()), "")
+        instead = f", and the broker says {told}" if told else ""
+        return (
+            f"no message was answered in {self.stage.where.timeout:g} s{instead}: the app has to"
+            " send each message of bench echo back as it is, with its fields bench, g and n"
+            " (`phlows hook receive` shows what it does)"
+        )
+
+    def _failures(self) -> list[dict[str, object]]:
+        return [found for found in self.stage.findings.examples if "why" in found]
 
     def _measure(self) -> None:
         if not self.stage.findings.is_clean or self._back < self.sent:

@@ -8,6 +8,7 @@ from selectors import DefaultSelector
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from phlows_cli.cli.load.dialing import words
 from phlows_cli.cli.load.reactor import READ, WRITE, Reactor
 from phlows_cli.cli.load.wire import bridge_request, read_answer
 from phlows_cli.errors import BrokerUnreachableError, PhlowsError, RefusedError, TimedOutError
@@ -55,13 +56,14 @@ class BridgeLine:
         except OSError as error:
             if sock is not None:
                 sock.close()
-            raise self._gone(error) from None
+            why = f"no broker answers at {self._place.shown} ({words(error)})"
+            raise BrokerUnreachableError(why) from None
         return sock
 
     def _gone(self, error: Exception) -> BrokerUnreachableError:
-        from phlows_cli.cli.load.dialing import words
-
-        return BrokerUnreachableError(f"no broker answers at {self._place.shown} ({words(error)})")
+        return BrokerUnreachableError(
+            f"the broker at {self._place.shown} has gone away ({words(error)})"
+        )
 
     @property
     def waiting(self) -> int:
@@ -118,7 +120,7 @@ class BridgeLine:
             return
         except OSError as error:
             raise self._gone(error) from None
-        raise BrokerUnreachableError(f"the broker at {self._place.shown} has gone away")
+        raise self._gone(EOFError("no answer"))
 
     def _answer(self) -> None:
         while self._waiting and self._received:

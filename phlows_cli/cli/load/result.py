@@ -99,10 +99,14 @@ class Result:
     def _checked(self) -> str:
         if self.bench in ("fanout", "echo"):
             return "nothing lost, duplicated, reordered or damaged"
-        return "every socket got in" + (" and was reached" if self.bench == "storm" else "")
+        waves = self.figures.get("waves", {}).values()
+        was_reached = any(wave["reached_after"] for wave in waves)
+        return "every socket got in" + (" and was reached by a cast" if was_reached else "")
 
 
 def _amount(value: object) -> str:
+    if value is None:
+        return "-"
     if isinstance(value, float):
         return f"{value:,.1f}" if value >= 10 else f"{value:.3g}"
     return f"{value:,}" if isinstance(value, int) else visible(str(value))

@@ -184,7 +184,7 @@ class Wave:
         return {
             "in": len(self.everybody),
             "seconds": round(self.seconds, 3),
-            "reached_after": round(self.seconds + self.reached, 3),
+            "reached_after": round(self.seconds + self.reached, 3) if self.reached else None,
             "attempts": self.attempts,
             "refusals": sum(self.refusals.values()),
         }

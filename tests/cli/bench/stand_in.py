@@ -44,6 +44,9 @@ class Fault:
     def _damaged(self, frame):
         return frame.replace(b"x", b"y", 1)
 
+    def _gone(self, frame):
+        raise ConnectionAbortedError  # ends the connection of whoever cast
+
     def _closed(self, frame):
         return b"\x88\x02\x0f\xa0"  # 4000
 
@@ -66,7 +69,7 @@ class StandIn(socketserver.ThreadingTCPServer):
         payload = re.search(rb'"data":(.*)\}$', body, re.DOTALL)[1]
         with self.lock:
             for number, write in self.sockets.items():
-                with suppress(OSError):  # it has just left
+                with suppress(BrokenPipeError, ConnectionResetError):  # it has just left
                     write(self.foreign + self.fault(number, payload))
             return len(self.sockets)
 
@@ -113,11 +116,11 @@ class Connection(socketserver.StreamRequestHandler):
             return
         key = re.search(rb"Sec-WebSocket-Key: (\S+)", head)[1].decode()
         number = int(re.search(rb"User-Agent: phlows-bench \w+ (\d+)", head)[1])
-        self.wfile.write(
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Accept: " + accept_for(key) + b"\r\n\r\n"
-        )
-        with self.server.lock:
+        with self.server.lock:  # no cast before it is answered, and none after without it
+            self.wfile.write(
+                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Accept: " + accept_for(key) + b"\r\n\r\n"
+            )
             self.server.sockets[number] = self.wfile.write
         try:
             self._echo(number)

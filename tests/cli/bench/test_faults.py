@@ -111,3 +111,10 @@ def test_an_app_that_answers_nothing_of_ours_is_told_what_it_has_to_do(phlows, a
     )
     assert (result.exit_code, result.stdout) == (1, "")
     assert "the app has to send each message of bench echo back" in result.stderr
+
+
+def test_a_broker_that_goes_away_is_exit_code_3(phlows):
+    with standing_in(fault=Fault("gone", socket=0, number=50)) as server:
+        result = phlows("bench", "fanout", "--url", server.url, "--host", "app.test", *FANOUT)
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert f"the broker at {server.url} has gone away" in result.stderr
