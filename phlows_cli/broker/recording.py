@@ -41,10 +41,13 @@ CONTENT_BYTES: Final = 262_144
 ANSWERS: Final = 1000
 """Answers that are kept of one call."""
 
+COMMAS: Final = 10_000
+"""In a message, and in the answers of one call: about so many values, each to be masked."""
+
 LINE_BYTES: Final = 786_432
 """Of a line once it is masked; one over it goes without its contents."""
 
-TURN_BYTES: Final = 65_536
+TURN_BYTES: Final = 16_384
 """What is masked before others get their turn."""
 
 CALL_BYTES: Final = 200
@@ -187,10 +190,11 @@ class Tape:
 
     def _masked(self, texts: Iterable[str | bytes], take: Take) -> tuple[list[Any], bool]:
         """Payloads as they may leave, up to one that cannot; whether that was all."""
-        masking = self._masking
+        masking, room = self._masking, COMMAS
         made: list[Any] = []
         for text in texts:
-            if masking is None or len(text) > CONTENT_BYTES:
+            room -= text.count(",") if isinstance(text, str) else text.count(b",")
+            if masking is None or room < 0 or len(text) > CONTENT_BYTES:
                 return made, False
             try:
                 value = msgspec.json.decode(text)

@@ -253,6 +253,16 @@ async def test_a_long_message_is_left_out(monkeypatch):
     assert (call["message"], call["cut"]) == (None, ["message"])
 
 
+async def test_a_message_of_very_many_values_is_left_out(monkeypatch):
+    monkeypatch.setattr(module, "COMMAS", 5)
+    scene = Scene()
+    tape = scene.tape(payloads="all")
+    await scene.call(receive(json.dumps(list(range(7)))), [b"[1,2,3]"] * 3)
+    (call,) = calls_of(tape)
+    assert (call["message"], call["answers"]) == (None, [[1, 2, 3]] * 2)
+    assert call["cut"] == ["message", "answers"]
+
+
 async def test_masks_that_make_a_line_too_long_are_left_out(monkeypatch):
     monkeypatch.setattr(module, "LINE_BYTES", 1000)
     scene = Scene()
