@@ -54,9 +54,10 @@ location = {path} {{
     proxy_http_version 1.1;
     proxy_set_header Upgrade $http_upgrade;
     proxy_set_header Connection "upgrade";
-    # Who the visitor is. What the visitor sent under these names is replaced.
+    # Who the visitor is. What the visitor sent under these names is replaced. nginx gives what
+    # no block is for to its first one: $server_name lets nobody reach another host through it.
     proxy_set_header Host $host;
-    proxy_set_header X-Forwarded-Host $host;
+    proxy_set_header X-Forwarded-Host $server_name;
     proxy_set_header X-Forwarded-Proto $scheme;
     proxy_set_header X-Forwarded-For $remote_addr;
 {ssl}    # The broker pings every {ping:g} seconds: a socket is silent for less than this.

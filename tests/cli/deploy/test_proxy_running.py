@@ -126,6 +126,13 @@ def test_what_a_visitor_says_of_itself_is_not_believed(broker, visit):
         visit(headers=[("X-Forwarded-Host", OTHER), ("Origin", f"https://{OTHER}")])
 
 
+def test_a_host_that_is_not_this_web_servers_is_not_reached_through_it(broker, visit):
+    with suppress(RefusedError):  # Caddy answers nothing; nginx takes it for its first host
+        client = visit(agent="stray", host=OTHER)
+        broker.admitted(accepted(client))
+    assert broker.presence(OTHER) == []
+
+
 @pytest.mark.parametrize("path", ["/message", "/health", "/ready", "/events", "/reload", "/drain"])
 def test_the_bridge_is_not_reachable(broker, front, path):
     key = [("Authorization", f"Bearer {broker.key}")]

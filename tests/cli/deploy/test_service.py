@@ -88,7 +88,7 @@ def test_systemd_finds_no_fault_and_little_exposure(made, write, tmp_path, args)
         (tmp_path / name).write_text(text)
     verified = analyze(tmp_path, "verify", "--man=no", *files)
     assert (verified.returncode, verified.stderr) == (0, "")
-    # Out of 100: 96 without any hardening, 31 for this unit in systemd 252.
+    # Out of 100: 96 without any hardening, 30 for the example in systemd 252.
     scored = analyze(tmp_path, "security", "--offline=yes", "--threshold=40", "phlows.service")
     assert scored.returncode == 0, scored.stdout[-300:]
 
