@@ -20,6 +20,9 @@ OUTPUT_LIMIT: Final = 256 * 1024
 
 CHUNK: Final = 65_536
 
+_running: Final[set[int]] = set()
+"""The groups of programs that run now: threads that were given up may have some."""
+
 
 class Finished(NamedTuple):
     """How a program ended: its exit code, what it printed, and its time."""
@@ -64,13 +67,25 @@ def run(
     with subprocess.Popen(
         command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=cwd, env=env, start_new_session=True
     ) as process:
+        _running.add(process.pid)
         try:
             out, err, is_cut = _read(process, began + timeout, is_enough)
             code = 0 if is_cut else _wait(process, began + timeout)
         finally:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
+            _end(process.pid)
+            _running.discard(process.pid)
     return Finished(code, out, err, time.monotonic() - began)
+
+
+def end_all() -> None:
+    """End what still runs for checks that nobody waits for any more."""
+    for group in tuple(_running):
+        _end(group)
+
+
+def _end(group: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGKILL)
 
 
 def _read(

@@ -9,6 +9,7 @@ import click
 
 from phlows_cli.cli.doctor.catalogue import CHECKS
 from phlows_cli.cli.doctor.check import GROUPS, Case, Status
+from phlows_cli.cli.doctor.programs import end_all
 from phlows_cli.cli.doctor.report import overall
 from phlows_cli.cli.doctor.ward import examine
 from phlows_cli.cli.doctor.web import Address
@@ -80,6 +81,7 @@ def look(case: Case, groups: Sequence[str]) -> list[Finding]:
     try:
         return _by_subject(examine(checks, case, on_done))
     finally:
+        end_all()
         if shows:
             click.echo("\r\x1b[K", nl=False, err=True)
 

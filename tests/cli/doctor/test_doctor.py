@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import select
 import sys
 from pathlib import Path
 
@@ -140,7 +142,10 @@ def test_more_hosts_than_can_be_looked_at_are_told(phlows, config):
 
 def test_what_hangs_is_cut_and_the_rest_is_told(program, tmp_path):
     php = tmp_path / "php"
-    php.write_text("#!/bin/sh\nexec sleep 600\n")
+    alive = tmp_path / "alive"
+    os.mkfifo(alive)
+    reader = os.open(alive, os.O_RDONLY | os.O_NONBLOCK)
+    php.write_text(f"#!/bin/sh\nexec sleep 600 > {alive}\n")
     php.chmod(0o755)
     (tmp_path / "app.py").write_text("import time\ntime.sleep(600)\n")
     (tmp_path / "phlows.toml").write_text(
@@ -158,6 +163,10 @@ def test_what_hangs_is_cut_and_the_rest_is_told(program, tmp_path):
     }
     assert done.returncode == 1
     assert failed >= {("php", ""), ("app-boots", "a.test"), ("app-parses", "b.test")}
+    # Nothing that was started is left: all who held the pipe are gone.
+    assert select.select([reader], [], [], 20)[0]
+    assert os.read(reader, 1) == b""
+    os.close(reader)
 
 
 def test_in_a_pipe_there_is_neither_colour_nor_progress(program):
