@@ -19,7 +19,6 @@ class Column:
 
     name: str
     least: int
-    most: int
     rank: int
     text: Callable[[Connection, float], str]
     sort_key: Callable[[Connection], Any]
@@ -44,17 +43,20 @@ def short_count(count: float) -> str:
 
 
 COLUMNS: Final = (
-    Column("SOCKET", 8, 16, 0, lambda c, _: c.socket, lambda c: c.socket),
-    Column("TOKEN", 13, 13, 4, lambda c, _: c.short_token, lambda c: c.short_token),
-    Column("AGENT", 14, 24, 3, lambda c, _: c.browser, lambda c: c.browser.lower()),
-    Column("ADDRESS", 15, 15, 6, lambda c, _: c.address, lambda c: c.address),
-    Column("HOST", 10, 24, 7, lambda c, _: c.host, lambda c: c.host),
-    Column("AGE", 4, 4, 1, lambda c, now: short_age(now - c.since), lambda c: -c.since, True),
-    Column("IN", 5, 5, 2, lambda c, _: short_count(c.received), lambda c: c.received, True),
-    Column("OUT", 5, 5, 2, lambda c, _: short_count(c.sent), lambda c: c.sent, True),
-    Column("LAST", 7, 200, 5, lambda c, _: c.last, lambda c: -c.last_at),
+    Column("SOCKET", 8, 0, lambda c, _: c.socket, lambda c: c.socket),
+    Column("TOKEN", 13, 4, lambda c, _: c.short_token, lambda c: c.short_token),
+    Column("AGENT", 14, 3, lambda c, _: c.browser, lambda c: c.browser.lower()),
+    Column("ADDRESS", 15, 6, lambda c, _: c.address, lambda c: c.address),
+    Column("HOST", 10, 7, lambda c, _: c.host, lambda c: c.host),
+    Column("AGE", 4, 1, lambda c, now: short_age(now - c.since), lambda c: -c.since, True),
+    Column("IN", 5, 2, lambda c, _: short_count(c.received), lambda c: c.received, True),
+    Column("OUT", 5, 2, lambda c, _: short_count(c.sent), lambda c: c.sent, True),
+    Column("LAST", 7, 5, lambda c, _: c.last, lambda c: -c.last_at),
 )
 """In the order of the screen. The least widths fit 80 columns, all but the host's."""
+
+GROWTH: Final = (("SOCKET", 16), ("LAST", 16), ("AGENT", 22), ("HOST", 24), ("LAST", 200))
+"""Who gets the cells that are left, up to which width, in this order."""
 
 BY_NAME: Final = {column.name: column for column in COLUMNS}
 
@@ -69,12 +71,12 @@ def fit(width: int, *, with_host: bool) -> list[tuple[Column, int]]:
     columns = [column for column in COLUMNS if with_host or column.name != "HOST"]
     while len(columns) > 1 and sum(c.least + 1 for c in columns) - 1 > width:
         columns.remove(max(columns, key=lambda column: column.rank))
-    left = width - sum(column.least + 1 for column in columns) + 1
-    widths = {}
-    for column in columns:
-        more = min(max(left, 0), column.most - column.least)
-        if column.name == "SOCKET" and column.least + more < column.most:
-            more = 0  # an id in part is long enough with 8 characters
-        widths[column.name] = min(column.least + more, width)
-        left -= more
+    widths = {column.name: min(column.least, width) for column in columns}
+    left = width - sum(widths.values()) - len(columns) + 1
+    for name, most in GROWTH:
+        more = min(left, most - widths.get(name, most))
+        # An id in part is long enough with 8 characters.
+        if more > 0 and (name != "SOCKET" or widths[name] + more == most):
+            widths[name] += more
+            left -= more
     return [(column, widths[column.name]) for column in columns]

@@ -27,9 +27,9 @@ HEALTH = {
     "status": "ok",
     "version": "0.1.0",
     "uptime": 187_530.0,
-    "hosts": {SHOP: {"tokens": 31, "sockets": 36}, CHAT: {"tokens": 4, "sockets": 4}},
+    "hosts": {SHOP: {"tokens": 31, "sockets": 35}, CHAT: {"tokens": 4, "sockets": 4}},
     "configured": [SHOP, CHAT],
-    "connections": 42,
+    "connections": 41,
     "cap": 8,
     "pools": {
         "/srv/shop/www/app.php": {"workers": 4, "busy": 3, "queued": 2},
@@ -98,7 +98,7 @@ def lively(width=80, height=24, **filters):
     state.tick(995.0, START)
     state.apply_health(HEALTH)
     state.apply_presence(ROWS, 995.0)
-    for number, happened in enumerate(events()):
+    for number, happened in enumerate(sorted(events(), key=lambda event: event["time"])):
         state.tick(995.0 + number * 5 / 150, START)
         state.apply_event(happened)
     state.tick(1000.0, START)

@@ -77,9 +77,9 @@ def test_at_80_by_24_all_that_was_asked_for_is_there():
     assert screen[0].endswith("● connected ")
     assert "events/s" in screen[1]
     assert "deliveries/s" in screen[1]
-    assert "42 sockets  4/8 busy  2 queued" in screen[1]
+    assert "41 sockets  4/8 busy  2 queued" in screen[1]
     assert screen[2].startswith(" shop.example.com")
-    assert "36 sockets" in screen[2]
+    assert "35 sockets" in screen[2]
     assert "app.php    3 busy     2 queued" in screen[2]
     assert screen[4].startswith("─ 41 connections  1-10 ──")
     assert screen[5].split() == ["SOCKET", "TOKEN", "AGENT", "ADDRESS", "AGE▲", "IN", "OUT", "LAST"]
