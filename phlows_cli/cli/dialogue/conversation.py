@@ -128,7 +128,7 @@ def _is_for_a_person(manner: Manner, terms: Terms) -> bool:
 def _screen(manner: Manner, terms: Terms, *, is_typed_at: bool) -> Screen:
     if manner.as_json:
         return Ndjson()
-    if is_typed_at or (sys.stdout.isatty() and not terms.is_text):
+    if sys.stdout.isatty():
         from phlows_cli.cli.dialogue.terminal import Terminal
 
         return Terminal(is_typed_at=is_typed_at, is_verbose=manner.is_verbose)

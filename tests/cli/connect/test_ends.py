@@ -120,7 +120,7 @@ def test_ctrl_c_closes_in_order_and_is_exit_code_130(own_broker, talking):
 
 
 def test_the_end_of_stdin_waits_for_answers_and_closes(own_broker, talking):
-    with own_broker() as broker, talking(broker, "none.test", "--wait", "1") as client:
+    with own_broker() as broker, talking(broker, "none.test", "--wait", "0.5") as client:
         client.say("a=1")
         client.process.stdin.close()
         assert client.next()["event"] == "message"

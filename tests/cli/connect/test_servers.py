@@ -223,7 +223,8 @@ def raw_server():
         listener.close()
 
 
-def test_an_unanswered_ping_is_exit_code_6(phlows, raw_server):
+def test_an_unanswered_ping_is_exit_code_6(phlows, raw_server, monkeypatch):
+    monkeypatch.setattr("phlows_cli.cli.dialogue.talk.GOODBYE", 0.1)
     url = raw_server(upgraded)
     result = phlows("connect", url, "-x", "a=b", "--ping-interval", "0.1", "--wait", "20")
     assert result.exit_code == 6
@@ -249,6 +250,7 @@ def test_a_close_that_is_not_answered_is_not_awaited_for_ever(phlows, raw_server
 
 def test_a_server_that_takes_nothing_is_exit_code_6(raw_server, phlows, monkeypatch):
     monkeypatch.setattr("phlows_cli.cli.dialogue.talk.STALL", 0.2)
+    monkeypatch.setattr("phlows_cli.cli.dialogue.talk.GOODBYE", 0.1)
     text = "x" * 15_000_000
     result = phlows("connect", raw_server(upgraded), "-x", f"text={text}", "--wait", "20")
     assert result.exit_code == 6

@@ -13,6 +13,7 @@ import pytest
 
 from phlows_cli.cli.dialogue.happenings import Message, Opened
 from phlows_cli.cli.dialogue.terminal import LONGEST, Terminal
+from tests.cli.connect.conftest import standing_in
 from tests.cli.terminal import Terminal as Keyboard
 from tests.started import DEADLINE
 
@@ -109,6 +110,21 @@ def test_a_token_is_asked_for_and_not_shown(broker, environ):
         assert "secret" not in terminal._seen
         terminal.type("a=1\n")
         terminal.wait_for('"token":"good secret"')
+
+
+@pytest.mark.parametrize("args", [(), ("--text",)])
+def test_one_message_on_a_terminal_does_not_steer_it_either(environ, args):
+    def act(server):
+        server.recv()
+        server.send('{"a":"\x9b2J"}')
+        server.recv()
+
+    environ |= {"TERM": "xterm", "NO_COLOR": "1"}
+    with standing_in(act) as url:
+        command = [sys.executable, "-m", "phlows_cli", "connect", url, "-x", "--count", "1"]
+        with Keyboard([*command, *args, "a=b"], environ) as terminal:
+            terminal.wait_for(r'< \{"a":"\\x9b2J"\}\r\n')
+            assert terminal._process.wait(DEADLINE) == 0
 
 
 @pytest.mark.tmux
