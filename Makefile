@@ -25,7 +25,7 @@ help:
 	@echo 'make audit    ask whether a dependency has a known fault (needs the network)'
 	@echo 'make format   lay the code out and mend what ruff can'
 	@echo 'make docs     write completions/, man/ and docs/commands.md anew'
-	@echo 'make bench    measure phlows beside its peers'
+	@echo 'make bench    measure phlows beside its peers, 35 minutes (ARGS=--quick: 4); writes benchmarks/results.md'
 	@echo 'make chaos    kills, floods, full disks, crowds of 5,000 clients (SEED=7 SECONDS=60)'
 	@echo 'make fuzz     arbitrary bytes for one part (TARGET=head RUNS=1000000); see fuzzing/README.md'
 	@echo 'make soak     clients that come, misbehave and go (MINUTES=10); writes docs/soak.md'

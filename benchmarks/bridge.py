@@ -5,21 +5,35 @@ from __future__ import annotations
 import select
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.errors import ContenderError
+from benchmarks import native
+from benchmarks.errors import ContenderError, MissingToolError
 from benchmarks.rounds import Clock, Round
 from benchmarks.sockets import WAIT, Exchange, exchanges
-from benchmarks.wire import cast_request, numbered_data
+from benchmarks.wire import numbered_data
 
 if TYPE_CHECKING:
     from benchmarks.process import Contender
 
 CONNECTIONS: Final = 16
+DEPTHS: Final = (1, 32)
+_RECEIPT: Final = b'"sent":0'
 
 
-def measure(contender: Contender, seconds: float) -> Round:
+def measure(contender: Contender, seconds: float, depth: int = 1) -> Round:
     """One round: each connection asks again when its answer is there."""
-    request = cast_request(contender.address, contender.host, numbered_data(0, 0))
-    with exchanges(contender.port, CONNECTIONS) as lines, select.epoll() as poll:
+    request = contender.cast("all", numbered_data(0, 0))
+    with exchanges(contender.cast_port, CONNECTIONS) as lines:
+        if native.is_there():
+            connections = [line.connection for line in lines]
+            return native.ask(connections, request, _RECEIPT, seconds, depth=depth, is_http=True)
+        if depth > 1:
+            raise MissingToolError("there is no C compiler for the load generator")
+        return in_python(lines, request, seconds)
+
+
+def in_python(lines: list[Exchange], request: bytes, seconds: float) -> Round:
+    """The same without a C compiler, one request under way on each."""
+    with select.epoll() as poll:
         by_descriptor = {line.connection.fileno(): line for line in lines}
         for descriptor in by_descriptor:
             poll.register(descriptor, select.EPOLLIN)
@@ -52,6 +66,6 @@ def _answered(poll: select.epoll, lines: dict[int, Exchange]) -> list[Exchange]:
 
 def _is_answered(line: Exchange) -> bool:
     answer = line.receive()
-    if answer and b'"sent":0' not in answer:
+    if answer and _RECEIPT not in answer:
         raise ContenderError(f"not the receipt of a cast to nobody: {answer!r}")
     return bool(answer)

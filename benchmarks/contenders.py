@@ -6,17 +6,21 @@ import contextlib
 import importlib.util
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+from benchmarks.dialects import Channels
 from benchmarks.errors import BenchmarkError, MissingToolError
-from benchmarks.process import HOST, Contender, free_port, running
-from benchmarks.tools import PEERS, install_ws, node
+from benchmarks.process import HOST, PROBE_HOST, Contender, free_port, running
+from benchmarks.tools import PEERS, install_python_peer, install_ws, nchan_module, nginx, node
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT: Final = Path(__file__).resolve().parent.parent
+PING: Final = 25
+"""Seconds between two pings, for all contenders that send them."""
 
 
 class Start(Protocol):
@@ -26,37 +30,76 @@ class Start(Protocol):
 
 
 @contextlib.contextmanager
-def phlows(app: Path | None = None, *, in_flight: int = 10) -> Iterator[Contender]:
-    """`phlows serve` as installed; a push-only host, or one for `app`."""
+def phlows(
+    app: Path | None = None, *, in_flight: int = 10, host: str = "", echoes: bool = False
+) -> Iterator[Contender]:
+    """`phlows serve` as installed; a push-only host, or one for `app`.
+
+    Args:
+        app: run by `receive`, unless `host` says otherwise.
+        in_flight: hooks side by side.
+        host: the host's settings as TOML lines, instead of those.
+        echoes: every app is a line of Python in the broker: what is sent comes back.
+    """
     if importlib.util.find_spec("phlows_cli.__main__") is None:
         raise MissingToolError("phlows_cli has no __main__: nothing to measure")
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="phlows-bench-") as folder:
-        config = Path(folder, "phlows.toml")
-        config.write_text(_config(port, Path(folder, "state"), app, in_flight))
-        command = [sys.executable, "-m", "phlows_cli", "serve", "--config", str(config)]
-        with running(Contender("phlows", port), command, ROOT) as contender:
+        state, config = Path(folder, "state"), Path(folder, "phlows.toml")
+        config.write_text(_config(port, state, host or _host(app, in_flight), in_flight))
+        program = [str(PEERS / "phlows_echo.py")] if echoes else ["-m", "phlows_cli"]
+        command = [sys.executable, *program, "serve", "--config", str(config)]
+        contender = Contender("phlows", port, lists_sockets=True)
+        python = {"PYTHONPATH": str(ROOT)}
+        with running(contender, command, ROOT, python) as contender:
+            contender.key = (state / "key").read_bytes().strip()
             yield contender
 
 
-def _config(port: int, state: Path, app: Path | None, in_flight: int) -> str:
-    server = f'[server]\nport = {port}\nstate_dir = "{state}"\n'
-    host = f'[hosts."{HOST}"]\nauth = "none"\n'
-    if app is None:
-        return server + host + "hooks = []\n"
+def _config(port: int, state: Path, host: str, in_flight: int) -> str:
+    server = f'[server]\nport = {port}\nstate_dir = "{state}"\nping_interval = {PING}.0\n'
     limits = f"[limits]\nconcurrency = {in_flight}\n"
-    hooks = f'app = "{app}"\nhooks = ["receive"]\nconcurrency = {in_flight}\n'
-    return server + limits + host + hooks
+    return f'{server}{limits}[hosts."{HOST}"]\n{host}'
+
+
+def _host(app: Path | None, in_flight: int) -> str:
+    if app is None:
+        return "hooks = []\n"
+    return f'app = "{app}"\nhooks = ["receive"]\nconcurrency = {in_flight}\n'
+
+
+def phlows_with_close(app: Path) -> contextlib.AbstractContextManager[Contender]:
+    """With a close hook that every socket is owed: the journal holds each."""
+    return phlows(host=f'app = "{app}"\nhooks = ["close"]\n')
+
+
+def phlows_with_tokens(app: Path) -> contextlib.AbstractContextManager[Contender]:
+    """With tokens that the app has accepted, as a real host has them."""
+    return phlows(host=f'app = "{app}"\nauth = "upgrade"\nhooks = ["auth"]\n')
+
+
+def phlows_echo(app: Path | None = None) -> contextlib.AbstractContextManager[Contender]:
+    """With the app's place taken by an echo, and a second host for the probe."""
+    if app is not None:
+        raise BenchmarkError("the echo takes the app's place")
+    host = 'app = "/bin/true"\nhooks = ["receive"]\n'
+    return phlows(host=f'{host}[hosts."{PROBE_HOST}"]\n{host}', echoes=True)
 
 
 @contextlib.contextmanager
-def node_broker(app: Path | None = None) -> Iterator[Contender]:
+def node_broker(app: Path | None = None, *, more: tuple[str, ...] = ()) -> Iterator[Contender]:
     """The Node broker's shape: ws, one send a socket, execFile a message."""
     install_ws()
     port = free_port()
-    command = [node(), "--expose-gc", "node_broker.js", str(port), *([str(app)] if app else [])]
-    with running(Contender("node ws", port, collects=True), command, PEERS) as contender:
+    ran = ["--app", str(app)] if app else []
+    command = [node(), "--expose-gc", "node_broker.js", str(port), *ran, *more]
+    contender = Contender("node ws", port, collects=True, lists_sockets=True)
+    with running(contender, command, PEERS) as contender:
         yield contender
+
+
+node_echo: Start = partial(node_broker, more=("--echo",))
+node_pinging: Start = partial(node_broker, more=("--ping", str(PING)))
 
 
 @contextlib.contextmanager
@@ -68,3 +111,46 @@ def node_http(app: Path | None = None) -> Iterator[Contender]:
     command = [node(), "node_http.js", str(port)]
     with running(Contender("node http", port), command, PEERS) as contender:
         yield contender
+
+
+@contextlib.contextmanager
+def nchan(app: Path | None = None) -> Iterator[Contender]:
+    """Nchan on nginx with one worker; a channel is the target."""
+    if app is not None:
+        raise BenchmarkError("nchan runs no app")
+    program, module = nginx(), nchan_module()
+    port = free_port()
+    template = (PEERS / "nchan.conf").read_text()
+    with tempfile.TemporaryDirectory(prefix="phlows-bench-") as folder:
+        config = Path(folder, "nginx.conf")
+        config.write_text(
+            template.replace("{module}", str(module))
+            .replace("{folder}", folder)
+            .replace("{port}", str(port))
+            .replace("{ping}", str(PING))
+        )
+        command = [program, "-p", folder, "-c", str(config), "-e", "stderr"]
+        with running(Contender("nchan", port, speech=Channels()), command, PEERS) as contender:
+            yield contender
+
+
+@contextlib.contextmanager
+def _python_peer(
+    name: str, module: str, app: Path | None = None, *, more: tuple[str, ...] = ()
+) -> Iterator[Contender]:
+    if app is not None:
+        raise BenchmarkError(f"{name} runs no app")
+    packages = install_python_peer(name)
+    port, cast_port = free_port(), free_port()
+    command = [sys.executable, str(PEERS / module), str(port), str(cast_port), str(PING), *more]
+    python = {"PYTHONPATH": str(packages)}
+    with running(Contender(name, port, cast_port=cast_port), command, PEERS, python) as contender:
+        yield contender
+
+
+websockets: Start = partial(_python_peer, "websockets", "websockets_server.py")
+websockets_echo: Start = partial(
+    _python_peer, "websockets", "websockets_server.py", more=("--echo",)
+)
+picows: Start = partial(_python_peer, "picows", "picows_server.py")
+picows_echo: Start = partial(_python_peer, "picows", "picows_server.py", more=("--echo",))

@@ -1,22 +1,23 @@
-"""Deliveries a second: casts to every socket of a host, all counted."""
+"""Casts to every socket of a host, all counted: the generator where there is no C."""
 
 from __future__ import annotations
 
 import select
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
 from benchmarks.audience import Audience
 from benchmarks.errors import ContenderError
 from benchmarks.rounds import Clock, Round
-from benchmarks.sockets import WAIT, Exchange, exchanges, upgraded
-from benchmarks.wire import FRAME_SIZE, cast_request, numbered_data
+from benchmarks.sockets import WAIT, Exchange, exchanges
+from benchmarks.wire import FRAME_SIZE, numbered_data
 
 if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
+
     from benchmarks.process import Contender
 
-WINDOWS: Final = (1, 32)
 _SAMPLE_EVERY: Final = 50
 
 
@@ -48,15 +49,16 @@ class _Caster:
     def _start(self, index: int, line: Exchange) -> None:
         number = self.numbers.get(index, 0)
         data = numbered_data(index, number)
-        line.send(cast_request(self.contender.address, self.contender.host, data))
+        line.send(self.contender.cast("all", data))
         self.numbers[index] = number + 1
         self.started += 1
 
     def take(self, descriptors: list[int]) -> None:
         """Read the answers that have come; each must name every socket."""
+        receipt = self.contender.speech.receipt(len(self.audience))
         for descriptor in descriptors:
             answer = self.lines[descriptor].receive()
-            if answer and b'"sent":%d' % len(self.audience) not in answer:
+            if answer and receipt not in answer:
                 raise ContenderError(f"the receipt is not {len(self.audience)} sent: {answer!r}")
             self.answered += bool(answer)
 
@@ -85,28 +87,21 @@ def _watch(audience: Audience, lines: list[Exchange]) -> dict[int, Exchange]:
 class Listeners:
     """A contender's open sockets, ready for one round after another."""
 
-    def __init__(self, contender: Contender, count: int) -> None:
+    def __init__(self, contender: Contender, sockets: Sequence[socket.socket]) -> None:
         self.contender = contender
-        self._stack = ExitStack()
-        try:
-            sockets = self._stack.enter_context(upgraded(contender.port, contender.host, count))
-            self.audience = Audience(sockets)
-            self._stack.callback(self.audience.close)
-        except BaseException:
-            self._stack.close()
-            raise
+        self.audience = Audience(sockets)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stack.close()
+        self.audience.close()
 
     def measure(self, window: int, seconds: float, keep_every: int = _SAMPLE_EVERY) -> Round:
         """One round; raises CountError unless each delivery came, in order."""
         self.audience.read(0)  # pings since the last round
         self.audience.keep(keep_every)
-        with exchanges(self.contender.port, window) as lines:
+        with exchanges(self.contender.cast_port, window) as lines:
             caster = _Caster(self.contender, self.audience, _watch(self.audience, lines))
             outcome = caster.run(seconds)
             self.audience.read(0)

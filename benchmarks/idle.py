@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from time import sleep
 from typing import TYPE_CHECKING, Final
 
+from benchmarks.crowd import Crowd
 from benchmarks.sockets import upgraded
 
 if TYPE_CHECKING:
@@ -24,10 +26,16 @@ def measure(start: Start, count: int) -> float:
     """Bytes a socket in a fresh process, from its first 500 to `count` more."""
     with ExitStack() as stack:
         contender = stack.enter_context(start())
-        stack.enter_context(upgraded(contender.port, contender.host, _FIRST))
+        handshake = contender.speech.upgrade(Crowd(count), 0)
+        request = partial(_alike, handshake)
+        stack.enter_context(upgraded(contender.port, _FIRST, request))
         before = _settled(contender)
-        stack.enter_context(upgraded(contender.port, contender.host, count))
+        stack.enter_context(upgraded(contender.port, count, request))
         return (_settled(contender) - before) / count
+
+
+def _alike(handshake: bytes, _: int) -> bytes:
+    return handshake
 
 
 def _settled(contender: Contender) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from benchmarks.errors import ContenderError, CountError
 from benchmarks.rounds import Clock, Round
 from benchmarks.sockets import WAIT, upgraded
-from benchmarks.wire import first_frame, is_ping, message_frame, pong_frame
+from benchmarks.wire import first_frame, is_ping, message_frame, pong_frame, upgrade_request
 
 if TYPE_CHECKING:
     import socket
@@ -24,8 +24,9 @@ REPLY: Final = b'\x81\x08{"ok":1}'
 
 def measure(contender: Contender, seconds: float) -> Round:
     """One round on fresh sockets; each reply must be the app's line."""
+    request = upgrade_request(contender.host)
     with ExitStack() as stack:
-        sockets = stack.enter_context(upgraded(contender.port, contender.host, SOCKETS))
+        sockets = stack.enter_context(upgraded(contender.port, SOCKETS, lambda _: request))
         poll = stack.enter_context(select.epoll())
         for each in sockets:
             poll.register(each, select.EPOLLIN)

@@ -14,14 +14,19 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final
 
+from benchmarks.cores import pin_contender
+from benchmarks.dialects import Envelope
 from benchmarks.errors import BenchmarkError, ContenderError
 from benchmarks.sockets import Exchange
-from benchmarks.wire import cast_request, post_request
+from benchmarks.wire import post_request, upgrade_request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    from benchmarks.dialects import Channels
 
 HOST: Final = "bench.test"
+PROBE_HOST: Final = "probe.test"
 _START: Final = 15.0
 _STOP: Final = 5.0
 _SAID_LIMIT: Final = 2000
@@ -38,27 +43,59 @@ class Contender:
     collects: bool = False
     """Whether `POST /gc` makes it drop its garbage."""
     host: str = HOST
+    cast_port: int = 0
+    """Where casts go; by default to the same port."""
+    speech: Envelope | Channels = field(default_factory=lambda: Envelope(HOST))
+    lists_sockets: bool = False
+    """Whether it tells its sockets' ids, so that one can be a target."""
+    key: bytes = b""
     address: str = field(init=False)
 
     def __post_init__(self) -> None:
-        self.address = f"127.0.0.1:{self.port}"
+        self.cast_port = self.cast_port or self.port
+        self.address = f"127.0.0.1:{self.cast_port}"
+
+    @property
+    def probe_request(self) -> bytes:
+        """The handshake of a socket that no cast to `all` reaches."""
+        return upgrade_request(PROBE_HOST)
+
+    def cast(self, target: str, data: bytes) -> bytes:
+        """A request that casts."""
+        return self.speech.cast(self.address, target, data)
+
+    def processes(self) -> list[int]:
+        """Its own process and those it has started, as far as they run."""
+        found = [self.pid]
+        for pid in found:
+            with contextlib.suppress(OSError):
+                found += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+        return found
 
     def processor_time(self) -> float:
-        """Seconds of processor taken so far, ended children included."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+        """Seconds of processor that all of them took so far, ended ones included."""
+        ticks = 0
+        for pid in self.processes():
+            with contextlib.suppress(OSError):
+                stat = Path(f"/proc/{pid}/stat").read_text()
+                ticks += sum(map(int, stat.rpartition(")")[2].split()[11:15]))
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def memory(self) -> int:
         """Resident bytes, after its garbage is gone where it can be told to."""
         if self.collects:
             self._collect()
-        rollup = Path(f"/proc/{self.pid}/smaps_rollup").read_text()
-        line = next(line for line in rollup.splitlines() if line.startswith("Rss:"))
-        return int(line.split()[1]) * 1024
+        return sum(_resident(pid) for pid in self.processes())
 
     def _collect(self) -> None:
-        with contextlib.closing(Exchange(self.port)) as exchange:
+        with contextlib.closing(Exchange(self.cast_port)) as exchange:
             exchange.ask(post_request(self.address, "/gc"))
+
+
+def _resident(pid: int) -> int:
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    line = next(line for line in rollup.splitlines() if line.startswith("Rss:"))
+    return int(line.split()[1]) * 1024
 
 
 def free_port() -> int:
@@ -70,16 +107,23 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(contender: Contender, command: list[str], folder: Path) -> Iterator[Contender]:
+def running(
+    contender: Contender,
+    command: list[str],
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Contender]:
+    """A process for as long as the block runs; on the contenders' core, if there is one."""
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             command,
             cwd=folder,
+            env={**os.environ, **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 (there are no threads here)
+            preexec_fn=_prepare,  # noqa: PLW1509 (there are no threads here)
         )
         try:
             contender.pid = process.pid
@@ -88,13 +132,21 @@ def running(contender: Contender, command: list[str], folder: Path) -> Iterator[
         except (BenchmarkError, OSError) as error:
             log.seek(0)
             said = log.read()[-_SAID_LIMIT:].decode(errors="replace").strip()
-            error.add_note(f"{contender.name} said: {said or 'nothing'}")
+            if _is_about(contender, error) or process.poll() is not None:
+                error.add_note(f"{contender.name} said: {said or 'nothing'}")
             raise
         finally:
             _stop(process)
 
 
-def _die_with_parent() -> None:
+def _is_about(contender: Contender, error: Exception) -> bool:
+    """Whether it failed while this one was measured, or before any was."""
+    notes = "".join(getattr(error, "__notes__", []))
+    return not notes or contender.name in notes
+
+
+def _prepare() -> None:
+    pin_contender()
     ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGTERM)
 
 
@@ -102,8 +154,8 @@ def _wait_until_it_answers(contender: Contender, process: subprocess.Popen[bytes
     deadline = monotonic() + _START
     while process.poll() is None and monotonic() < deadline:
         try:
-            with contextlib.closing(Exchange(contender.port)) as exchange:
-                exchange.ask(cast_request(contender.address, contender.host, b"{}"))
+            with contextlib.closing(Exchange(contender.cast_port)) as exchange:
+                exchange.ask(contender.cast("all", b"{}"))
         except ConnectionRefusedError:
             sleep(0.02)
         else:

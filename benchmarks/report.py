@@ -1,4 +1,4 @@
-"""Figures as a table, as JSON, and as results.md."""
+"""Figures as rows, as a table for a terminal, and as JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-_COLUMNS = ("figure", "contender", "median", "min - max", "rounds", "ratio")
+_COLUMNS = (
+    *("figure", "contender", "median", "min - max", "rounds", "phlows / it"),
+    *("us each", "its core", "generator"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,12 @@ class Series:
 
     contender: str
     values: tuple[float, ...]
+    costs: tuple[float, ...] = ()
+    """Microseconds of the contender's processor for each that was counted, a round."""
+    cores: tuple[float, ...] = ()
+    """The share of a core that it took."""
+    busy: tuple[float, ...] = ()
+    """The share of a core that the load generator took beside it."""
 
     @property
     def median(self) -> float:
@@ -28,10 +37,16 @@ class Series:
 class Figure:
     """What was measured, for each contender; the first is ours."""
 
+    key: str
+    """What aims and plots find it by: "fanout.1000.32"."""
     title: str
     unit: str
     series: tuple[Series, ...]
     remarks: tuple[str, ...] = ()
+
+    def of(self, contender: str) -> Series | None:
+        """One contender's line, if it took part."""
+        return next((each for each in self.series if each.contender == contender), None)
 
     def ratio(self, series: Series) -> float | None:
         """Our median over another's; none for our own line."""
@@ -41,9 +56,19 @@ class Figure:
         return ours.median / series.median
 
 
+def middle(values: Sequence[float]) -> float:
+    """The median."""
+    return median(values)
+
+
 def rows(figures: Iterable[Figure]) -> list[tuple[str, ...]]:
     """A row for each contender of each figure."""
     return [_row(figure, series) for figure in figures for series in figure.series]
+
+
+def table(figures: Iterable[Figure]) -> list[tuple[str, ...]]:
+    """The rows below their headings."""
+    return [_COLUMNS, *rows(figures)]
 
 
 def _row(figure: Figure, series: Series) -> tuple[str, ...]:
@@ -51,53 +76,34 @@ def _row(figure: Figure, series: Series) -> tuple[str, ...]:
     return (
         figure.title,
         series.contender,
-        f"{_number(series.median)} {figure.unit}",
-        f"{_number(min(series.values))} - {_number(max(series.values))}",
+        f"{number(series.median)} {figure.unit}",
+        f"{number(min(series.values))} - {number(max(series.values))}",
         str(len(series.values)),
-        "" if ratio is None else f"phlows is {ratio:.2f}x",
+        "" if ratio is None else f"{ratio:.2f}",
+        number(median(series.costs)) if series.costs else "",
+        f"{median(series.cores):.0%}" if series.cores else "",
+        f"{max(series.busy):.0%}" if series.busy else "",
     )
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def text_table(figures: Sequence[Figure]) -> str:
     """Aligned columns for a terminal, remarks below."""
-    table = [_COLUMNS, *rows(figures)]
-    widths = [max(len(row[column]) for row in table) for column in range(len(_COLUMNS))]
+    lines_of = table(figures)
+    widths = [max(len(row[column]) for row in lines_of) for column in range(len(_COLUMNS))]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in table
+        for row in lines_of
     ]
-    return "\n".join([*lines, "", *_remarks(figures)])
+    return "\n".join([*lines, "", *remarks(figures)])
 
 
-def _remarks(figures: Iterable[Figure]) -> list[str]:
+def remarks(figures: Iterable[Figure]) -> list[str]:
+    """What is to be said of each."""
     return [f"{figure.title}: {remark}" for figure in figures for remark in figure.remarks]
-
-
-def markdown(machine: Mapping[str, str], figures: Sequence[Figure]) -> str:
-    """The whole of results.md."""
-    table = [_COLUMNS, ("---",) * len(_COLUMNS), *rows(figures)]
-    return "\n".join(
-        [
-            "# Results",
-            "",
-            "Written by `python -m benchmarks all --write`; do not edit by hand. All contenders of",
-            "a figure ran in turn, round by round, in one run on one machine, everything on",
-            "loopback and on the same cores as the load generator: compare within a figure, never",
-            "between machines. Median over the rounds; min - max is the noise. The load generator",
-            "is not the limit where a contender takes about a whole core and the generator less.",
-            "",
-            *(f"- {name}: {value}" for name, value in machine.items()),
-            "",
-            *("| " + " | ".join(row) + " |" for row in table),
-            "",
-            *(f"- {remark}" for remark in _remarks(figures)),
-            "",
-        ]
-    )
 
 
 def as_json(machine: Mapping[str, str], figures: Iterable[Figure]) -> dict[str, Any]:

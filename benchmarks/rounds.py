@@ -13,6 +13,17 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
+class Spread:
+    """Milliseconds that something took."""
+
+    p50: float
+    p99: float
+    most: float
+    count: int
+    """How many were timed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Round:
     """What one round came to."""
 
@@ -22,6 +33,14 @@ class Round:
     """As many a second, from the first start to the last arrival."""
     busy: float
     """The share of that time in which the load generator was running."""
+    ran: float = 0.0
+    """Seconds of processor that the load generator took."""
+    each: Spread | None = None
+    """Of a delivery (at a fixed rate: from when its cast was due), or of an answer."""
+    last: Spread | None = None
+    """Of a cast: to the last of its receivers."""
+    echo: Spread | None = None
+    """Of another socket's messages meanwhile."""
     cost: float = 0.0
     """Microseconds of processor that the contender took for each of them."""
     others: float = 0.0
@@ -44,7 +63,8 @@ class Clock:
     def round(self, count: int) -> Round:
         """What the round came to, now that the last of `count` is in."""
         elapsed = perf_counter() - self._begin
-        return Round(count, count / elapsed, (process_time() - self._ran) / elapsed)
+        ran = process_time() - self._ran
+        return Round(count, count / elapsed, ran / elapsed, ran)
 
 
 def interleaved(runs: Sequence[Callable[[], T]], rounds: int) -> list[list[T]]:

@@ -21,6 +21,7 @@ from benchmarks.errors import ContenderError, MissingToolError
 from benchmarks.oneshot import MESSAGE, is_replied
 from benchmarks.process import Contender, free_port, running
 from benchmarks.sockets import WAIT, upgraded
+from benchmarks.wire import upgrade_request
 
 if TYPE_CHECKING:
     import socket
@@ -114,8 +115,9 @@ def phlows(app: Path) -> Iterator[Contender]:
 
 def measure(port: int, load: Load, seconds: float) -> Times:
     """One round on fresh sockets; each message must get its reply."""
+    request = upgrade_request(load.host)
     with ExitStack() as stack:
-        sockets = stack.enter_context(upgraded(port, load.host, load.sockets))
+        sockets = stack.enter_context(upgraded(port, load.sockets, lambda _: request))
         poll = stack.enter_context(select.epoll())
         for each in sockets:
             poll.register(each, select.EPOLLIN)

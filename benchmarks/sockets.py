@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import resource
 import socket
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from benchmarks.errors import BenchmarkError, ContenderError
-from benchmarks.wire import answer_size, upgrade_request
+from benchmarks.wire import answer_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 WAIT: Final = 10.0
 """Seconds without a byte after which a contender counts as stuck."""
 HEAD_LIMIT: Final = 16384
 _BATCH: Final = 64
+_ADDRESSES: Final = 16
 _SPARE_DESCRIPTORS: Final = 128
 
 
@@ -31,29 +31,38 @@ def allow_descriptors(wanted: int) -> None:
         raise BenchmarkError(f"{wanted} sockets need {needed} descriptors, the limit is {hard}")
 
 
-def connect(port: int) -> socket.socket:
-    """A blocking connection to this machine, small writes sent at once."""
-    connection = socket.create_connection(("127.0.0.1", port), WAIT)
+def connect(port: int, index: int = 0) -> socket.socket:
+    """A blocking connection to this machine, small writes sent at once.
+
+    `index` spreads many over loopback addresses: each has its own ports.
+    """
+    here = (f"127.0.0.{1 + index % _ADDRESSES}", 0)
+    connection = socket.create_connection(("127.0.0.1", port), WAIT, here)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connection
 
 
 @contextlib.contextmanager
-def upgraded(port: int, host: str, count: int) -> Iterator[list[socket.socket]]:
-    """So many open, non-blocking WebSockets; closed at the end."""
+def upgraded(
+    port: int, count: int, request: Callable[[int], bytes]
+) -> Iterator[list[socket.socket]]:
+    """So many open, non-blocking WebSockets; closed at the end.
+
+    `request` gives the handshake of each by its index.
+    """
     with contextlib.ExitStack() as stack:
         opened: list[socket.socket] = []
-        while len(opened) < count:
-            size = min(_BATCH, count - len(opened))
-            batch = [stack.enter_context(connect(port)) for _ in range(size)]
-            _upgrade(batch, host)
+        for first in range(0, count, _BATCH):
+            indexes = range(first, min(first + _BATCH, count))
+            batch = [stack.enter_context(connect(port, index)) for index in indexes]
+            _upgrade(batch, [request(index) for index in indexes])
             opened.extend(batch)
         yield opened
 
 
-def _upgrade(batch: list[socket.socket], host: str) -> None:
-    for connection in batch:
-        connection.sendall(upgrade_request(host))
+def _upgrade(batch: list[socket.socket], requests: list[bytes]) -> None:
+    for connection, request in zip(batch, requests, strict=True):
+        connection.sendall(request)
     for connection in batch:
         _take_switch(connection)
         connection.setblocking(False)
@@ -103,17 +112,16 @@ class Exchange:
         self.is_idle = True
         if len(answer) > size:
             raise ContenderError(f"more than one answer: {answer[size:][:80]!r}")
-        if not answer.startswith(b"HTTP/1.1 200 "):
+        if not answer.startswith(b"HTTP/1.1 2"):
             raise ContenderError(f"the bridge said {answer[:400]!r}")
         return answer
 
-    def ask(self, request: bytes) -> dict[str, Any]:
-        """Send, wait for the answer, and give its JSON."""
+    def ask(self, request: bytes) -> bytes:
+        """Send, wait for the answer, and give its body."""
         self.send(request)
         while not (answer := self.receive()):
             pass
-        value: dict[str, Any] = json.loads(answer[answer.index(b"\r\n\r\n") :])
-        return value
+        return answer[answer.index(b"\r\n\r\n") + 4 :]
 
     def close(self) -> None:
         """Let the connection go."""

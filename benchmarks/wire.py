@@ -13,23 +13,29 @@ DATA_SIZE: Final = 128
 """Bytes of a cast's data, and so of each delivered payload."""
 FRAME_SIZE: Final = DATA_SIZE + 4
 """Over 125 bytes the length takes two more: one opcode, one 126, two of length."""
-FRAME_HEAD: Final = b"\x81\x7e" + DATA_SIZE.to_bytes(2, "big")
 
 _PREFIX: Final = b'{"c":"%03d","n":"%08d","pad":"'
-_PAD: Final = b"x" * (DATA_SIZE - len(_PREFIX % (0, 0)) - 2)
+_PREFIX_SIZE: Final = len(_PREFIX % (0, 0))
 _KEY: Final = "cGhsb3dzLWJlbmNobWFyaw=="
 _MASK: Final = b"\x37\xfa\x21\x3d"
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 
 
-def numbered_data(connection: int, number: int) -> bytes:
-    """A cast's data of exactly DATA_SIZE bytes, unlike any other."""
-    return _PREFIX % (connection, number) + _PAD + b'"}'
+def numbered_data(connection: int, number: int, size: int = DATA_SIZE) -> bytes:
+    """A cast's data of exactly `size` bytes, unlike any other."""
+    return _PREFIX % (connection, number) + b"x" * (size - _PREFIX_SIZE - 2) + b'"}'
 
 
-def numbered_frame(connection: int, number: int) -> bytes:
+def text_frame(payload: bytes) -> bytes:
+    """The frame in which a server sends this, byte for byte."""
+    if len(payload) < 126:
+        return bytes((0x81, len(payload))) + payload
+    return b"\x81\x7e" + len(payload).to_bytes(2, "big") + payload
+
+
+def numbered_frame(connection: int, number: int, size: int = DATA_SIZE) -> bytes:
     """The frame in which that data has to arrive, byte for byte."""
-    return FRAME_HEAD + numbered_data(connection, number)
+    return text_frame(numbered_data(connection, number, size))
 
 
 def connection_of(frame: bytes) -> int:
@@ -38,9 +44,10 @@ def connection_of(frame: bytes) -> int:
     return int(digits) if digits.isdigit() else -1
 
 
-def cast_request(address: str, host: str, data: bytes) -> bytes:
-    """A whole `POST /message` to all sockets of a host."""
-    body = b'{"host":%s,"target":"all","data":%s}' % (json.dumps(host).encode(), data)
+def cast_request(address: str, host: str, data: bytes, target: str = "all") -> bytes:
+    """A whole `POST /message` to sockets of a host."""
+    names = (json.dumps(host).encode(), json.dumps(target).encode())
+    body = b'{"host":%s,"target":%s,"data":%s}' % (*names, data)
     return post_request(address, "/message", body)
 
 
@@ -53,11 +60,12 @@ def post_request(address: str, path: str, body: bytes = b"{}") -> bytes:
     return head.encode() + body
 
 
-def upgrade_request(host: str) -> bytes:
-    """A WebSocket handshake; its key is always the same."""
+def upgrade_request(host: str, path: str = "/websocket", more: str = "") -> bytes:
+    """A WebSocket handshake; its key is always the same. `more` are whole lines."""
     return (
-        f"GET /websocket HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\n"
-        f"Connection: Upgrade\r\nSec-WebSocket-Key: {_KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\n"
+        f"Connection: Upgrade\r\nSec-WebSocket-Key: {_KEY}\r\nSec-WebSocket-Version: 13\r\n"
+        f"{more}\r\n"
     ).encode()
 
 
@@ -73,7 +81,9 @@ def pong_frame(ping: bytes) -> bytes:
 
 def _masked_frame(opcode: int, payload: bytes) -> bytes:
     masked = bytes(byte ^ key for byte, key in zip(payload, cycle(_MASK), strict=False))
-    return bytes((opcode, 0x80 | len(payload))) + _MASK + masked
+    if len(payload) < 126:
+        return bytes((opcode, 0x80 | len(payload))) + _MASK + masked
+    return bytes((opcode, 0xFE)) + len(payload).to_bytes(2, "big") + _MASK + masked
 
 
 def first_frame(stream: bytes) -> bytes:

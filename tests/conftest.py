@@ -29,6 +29,7 @@ PROGRAMS = {
     "supervisor": (("supervisord",), "supervisor"),
     "caddy": (("caddy",), "caddy"),
     "node": (("node",), "nodejs"),
+    "cc": (("cc",), "build-essential"),
     "browser": (("google-chrome", "chromium-browser", "chromium"), "chromium"),
 }
 """Marker -> the commands of which one must be there, and Debian's package for it."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,14 @@ from benchmarks.errors import ContenderError, CountError
 from benchmarks.fanout import Listeners
 from benchmarks.process import Contender, free_port, running
 from benchmarks.rounds import interleaved
-from benchmarks.wire import DATA_SIZE, FRAME_SIZE, numbered_data, numbered_frame
+from benchmarks.sockets import exchanges, upgraded
+from benchmarks.wire import (
+    DATA_SIZE,
+    FRAME_SIZE,
+    numbered_data,
+    numbered_frame,
+    upgrade_request,
+)
 
 sys.path.append(str(Path(__file__).parent))
 import tiny_server
@@ -25,7 +32,7 @@ SHORT = 0.1
 HTTP_ANSWERER = """
 import socket
 import sys
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 class Answer(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -44,11 +51,22 @@ def swift_stall(monkeypatch):
     monkeypatch.setattr(fanout, "WAIT", 0.3)
 
 
+@contextmanager
+def listening(server):
+    """Open sockets, counted by the generator that is written in Python."""
+    request = upgrade_request("tiny.test")
+    with (
+        upgraded(server.port, SOCKETS, lambda _: request) as sockets,
+        Listeners(Contender("tiny", server.port), sockets) as all_,
+    ):
+        yield all_
+
+
 @pytest.mark.parametrize("window", [1, 8])
 def test_every_delivery_is_counted_once_and_the_server_agrees(window):
     with (
         tiny_server.running() as server,
-        Listeners(Contender("tiny", server.port), SOCKETS) as all_,
+        listening(server) as all_,
     ):
         outcome = all_.measure(window, SHORT, keep_every=1)
 
@@ -61,7 +79,7 @@ def test_every_delivery_is_counted_once_and_the_server_agrees(window):
 def test_a_second_round_starts_counting_at_nothing():
     with (
         tiny_server.running() as server,
-        Listeners(Contender("tiny", server.port), SOCKETS) as all_,
+        listening(server) as all_,
     ):
         all_.measure(4, SHORT)
         before = server.delivered
@@ -77,7 +95,7 @@ def test_pings_between_deliveries_are_answered_and_not_counted(ping):
 
     with (
         tiny_server.running(delivery) as server,
-        Listeners(Contender("tiny", server.port), SOCKETS) as all_,
+        listening(server) as all_,
     ):
         outcome = all_.measure(4, SHORT, keep_every=1)
 
@@ -130,7 +148,7 @@ def test_one_wrong_delivery_to_one_socket_ends_the_round(delivered, complaint):
     delivery = unfaithful_to(7, 3, delivered)
     with (
         tiny_server.running(delivery) as server,
-        Listeners(Contender("tiny", server.port), SOCKETS) as all_,
+        listening(server) as all_,
         pytest.raises(CountError, match=complaint),
     ):
         all_.measure(1, SHORT, keep_every=1)
@@ -142,7 +160,7 @@ def test_one_lost_and_another_twice_are_not_evened_out():
 
     with (
         tiny_server.running(delivery) as server,
-        Listeners(Contender("tiny", server.port), SOCKETS) as all_,
+        listening(server) as all_,
         pytest.raises(CountError, match="casts are"),
     ):
         all_.measure(1, SHORT, keep_every=SOCKETS)
@@ -151,7 +169,7 @@ def test_one_lost_and_another_twice_are_not_evened_out():
 def test_a_receipt_that_names_fewer_sockets_ends_the_round():
     with (
         tiny_server.running() as server,
-        Listeners(Contender("tiny", server.port), SOCKETS) as all_,
+        listening(server) as all_,
     ):
         server.unseen = 1
         with pytest.raises(ContenderError, match="not 20 sent"):
@@ -169,7 +187,10 @@ def test_the_order_of_each_connection_is_checked_on_its_own():
 
 def test_bridge_requests_are_counted_by_their_answers():
     with tiny_server.running() as server:
-        outcome = bridge.measure(Contender("tiny", server.port), SHORT)
+        contender = Contender("tiny", server.port)
+        with exchanges(server.port, bridge.CONNECTIONS) as lines:
+            request = contender.cast("all", numbered_data(0, 0))
+            outcome = bridge.in_python(lines, request, SHORT)
 
         assert outcome.count == server.casts >= bridge.CONNECTIONS
 
@@ -177,10 +198,11 @@ def test_bridge_requests_are_counted_by_their_answers():
 def test_a_cast_is_as_long_as_it_says():
     assert len(numbered_data(31, 99_999_999)) == DATA_SIZE
     assert len(numbered_frame(0, 0)) == FRAME_SIZE
+    assert [len(numbered_frame(0, 0, size)) for size in (64, 16384)] == [66, 16388]
 
 
 def test_the_ceiling_is_taken_by_the_same_exact_count():
-    assert reading_ceiling(8, waiting=4, passes=1) > 0
+    assert reading_ceiling(8, waiting=4, passes=1, in_c=False) > 0
 
 
 def test_rounds_take_turns_and_every_other_goes_backwards():

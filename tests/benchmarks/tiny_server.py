@@ -7,7 +7,7 @@ import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from benchmarks.wire import FRAME_HEAD
+from benchmarks.wire import text_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,13 +56,14 @@ class TinyServer:
             return b""
 
     def _cast(self, body: bytes) -> bytes:
-        frame = FRAME_HEAD + body.partition(b'"data":')[2][:-1]
+        frame = text_frame(body.partition(b'"data":')[2][:-1])
         for index, socket in enumerate(self._sockets):
             delivered = self._delivery(self.casts, index, frame)
             self.delivered += delivered.count(frame[:4])
             socket.write(delivered)
         self.casts += 1
-        receipt = b'{"status":"ok","sent":%d}' % (len(self._sockets) - self.unseen)
+        sent = len(self._sockets) - self.unseen
+        receipt = b'{"status":"ok","sent":%d,"matched":%d}' % (sent, sent)
         return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(receipt), receipt)
 
 

@@ -1,0 +1,97 @@
+"""What sockets cost that say nothing: memory, and the processor for their pings."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from benchmarks import contenders, idle
+from benchmarks.cores import apart
+from benchmarks.crowd import Crowd
+from benchmarks.errors import MissingToolError
+from benchmarks.figures.plan import one_round
+from benchmarks.generator import Generator
+from benchmarks.report import Figure, Series
+from benchmarks.sockets import allow_descriptors
+from benchmarks.tools import compile_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.contenders import Start
+    from benchmarks.figures.plan import Plan
+
+_MEMORY_ROUNDS: Final = 3
+_HELD: Final = 18000
+
+
+def memory(plan: Plan) -> list[Figure]:
+    """Resident bytes an idle socket; a fresh process each round."""
+    count = plan.some(idle.SOCKETS, 1000)
+    allow_descriptors(count + 1000)
+    rounds = min(plan.rounds, _MEMORY_ROUNDS)
+    with tempfile.TemporaryDirectory(prefix="phlows-bench-") as folder, apart():
+        starts = _starts(plan, Path(folder), contenders.node_broker)
+        taken, left_out = _each(starts, rounds, lambda start: idle.measure(start, count))
+    remarks = (
+        "phlows keeps a close hook's debt for each socket in its journal; limits and metrics on",
+        "node ws is told to collect its garbage before each reading",
+    )
+    return [
+        Figure("idle", f"idle socket, {count:,} of them", "bytes", taken, (*remarks, *left_out))
+    ]
+
+
+def keepalive(plan: Plan) -> list[Figure]:
+    """The share of a core that pinging idle sockets takes."""
+    count = plan.some(_HELD, 2000)
+    intervals = 1 if plan.is_quick else 2
+    with tempfile.TemporaryDirectory(prefix="phlows-bench-") as folder, apart():
+        starts = _starts(plan, Path(folder), contenders.node_pinging)
+        measure = partial(_share, count=count, seconds=intervals * contenders.PING)
+        taken, left_out = _each(starts, 1, measure)
+    title = f"{count:,} idle sockets, a ping each {contenders.PING} s"
+    remark = f"over {intervals * contenders.PING} s, each contender alone, in a fresh process"
+    return [Figure(f"keepalive.{count}", title, "% of a core", taken, (remark, *left_out))]
+
+
+def _starts(plan: Plan, folder: Path, node: Start) -> dict[str, Start]:
+    starts: dict[str, Start] = {
+        "node ws": node,
+        "nchan": contenders.nchan,
+        "websockets": contenders.websockets,
+        "picows": contenders.picows,
+    }
+    if plan.peers_only:
+        return starts
+    return {"phlows": partial(contenders.phlows_with_close, compile_answer(folder)), **starts}
+
+
+def _each(
+    starts: dict[str, Start], rounds: int, measure: Callable[[Start], float]
+) -> tuple[tuple[Series, ...], list[str]]:
+    """Round by round, each in a process of its own; who is missing is told."""
+    taken: dict[str, list[float]] = {name: [] for name in starts}
+    left_out: dict[str, str] = {}
+    for _ in range(rounds):
+        for name, start in starts.items():
+            if name in left_out:
+                continue
+            try:
+                taken[name].append(measure(start))
+            except MissingToolError as error:
+                left_out[name] = f"left out: {error}"
+    series = tuple(Series(name, tuple(values)) for name, values in taken.items() if values)
+    return series, list(left_out.values())
+
+
+def _share(start: Start, count: int, seconds: float) -> float:
+    with ExitStack() as stack:
+        contender = stack.enter_context(start())
+        generator = stack.enter_context(Generator(contender, Crowd(count))).ready()
+        generator.attend(1.0)
+        outcome = one_round(contender, lambda: generator.attend(seconds))
+        return outcome.cost / 1e6 / seconds * 100  # nothing was delivered: the cost is of one

@@ -1,0 +1,51 @@
+"""Requests, echoes and handshakes a second."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from benchmarks import bridge, contenders, echo
+from benchmarks import handshakes as shaking
+from benchmarks.cores import apart
+from benchmarks.figures.plan import turns
+
+if TYPE_CHECKING:
+    from benchmarks.figures.plan import Plan
+    from benchmarks.report import Figure
+
+
+def bridge_requests(plan: Plan) -> list[Figure]:
+    """Bridge requests a second that reach nobody, one by one and pipelined."""
+    starts = plan.starts(contenders.phlows, contenders.node_http)
+    figures = []
+    for depth in bridge.DEPTHS:
+        title = f"bridge, cast to nobody, {bridge.CONNECTIONS} connections, {depth} deep"
+        measure = partial(bridge.measure, depth=depth)
+        with apart():
+            figures += turns(plan, f"bridge.{depth}", title, "requests/s", starts, measure)
+    return figures
+
+
+def echoes(plan: Plan) -> list[Figure]:
+    """Messages a second that come back, without an app behind."""
+    peers = (contenders.node_echo, contenders.websockets_echo, contenders.picows_echo)
+    starts = plan.starts(contenders.phlows_echo, *peers)
+    figures = []
+    for count, depth in echo.SHAPES:
+        title = f"echo, {count} socket{'s' * (count > 1)}, {depth} under way at each"
+        measure = partial(echo.measure, count=count, depth=depth)
+        with apart():
+            figures += turns(plan, f"echo.{count}.{depth}", title, "messages/s", starts, measure)
+    return figures
+
+
+def handshakes(plan: Plan) -> list[Figure]:
+    """Sockets opened a second; they stay open until the round is over."""
+    count = plan.some(2000, 500)
+    peers = (contenders.node_broker, contenders.nchan, contenders.websockets, contenders.picows)
+    title = f"handshakes, {count:,} sockets, {shaking.UNDER_WAY} under way"
+    measure = partial(shaking.measure, count=count)
+    with apart():
+        starts = plan.starts(contenders.phlows, *peers)
+        return turns(plan, "handshakes", title, "handshakes/s", starts, measure)

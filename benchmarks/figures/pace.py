@@ -1,0 +1,107 @@
+"""How long a cast takes at a fixed rate, and what others notice of it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from statistics import median
+from typing import TYPE_CHECKING, Final
+
+from benchmarks import contenders
+from benchmarks.cores import apart
+from benchmarks.crowd import Crowd, Turn
+from benchmarks.figures.casts import crowded
+from benchmarks.figures.plan import broadcasters, in_turns, others, series_of, started
+from benchmarks.report import Figure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmarks.figures.plan import Plan, Present
+    from benchmarks.generator import Generator
+    from benchmarks.rounds import Round
+
+_LINES: Final = 32
+_RATE: Final = 20.0
+_CROWD_RATE: Final = 10.0
+_PROBE_RATE: Final = 100.0
+_ROUND: Final = 5.0
+"""Seconds: 100 casts, so that a 99th percentile is not merely the worst."""
+
+
+def latency(plan: Plan) -> list[Figure]:
+    """Milliseconds of a delivery and of a cast, at 20 casts a second."""
+    count = plan.some(1000, 1000)
+    with apart(), ExitStack() as stack:
+        present = started(stack, broadcasters(plan))
+        generators = stack.enter_context(crowded(present, Crowd(count)))
+        outcomes = _paced(plan, present, generators, _RATE, 0.0)
+    title = f"{_RATE:g} casts a second to {count:,} sockets"
+    return [
+        _times("latency.each.p50", f"{title}, a delivery, p50", present, outcomes, "each", "p50"),
+        _times("latency.each.p99", f"{title}, a delivery, p99", present, outcomes, "each", "p99"),
+        _times(
+            "latency.last.p99", f"{title}, the last delivery, p99", present, outcomes, "last", "p99"
+        ),
+    ]
+
+
+def crowds(plan: Plan) -> list[Figure]:
+    """To the last of 10,000 beside 1,000; another socket's echo meanwhile."""
+    figures = []
+    for count in (100, 1000) if plan.is_quick else (1000, 10000):
+        with apart(), ExitStack() as stack:
+            peers = (contenders.node_echo, contenders.websockets_echo, contenders.picows_echo)
+            present = started(stack, plan.starts(contenders.phlows_echo, *peers))
+            crowd = Crowd(count, has_probe=True)
+            generators = stack.enter_context(crowded(present, crowd))
+            outcomes = _paced(plan, present, generators, _CROWD_RATE, _PROBE_RATE)
+        title = f"{_CROWD_RATE:g} casts a second to {count:,} sockets"
+        figures += [
+            _times(
+                f"crowds.{count}.last",
+                f"{title}, the last delivery, p99",
+                present,
+                outcomes,
+                "last",
+                "p99",
+            ),
+            _times(
+                f"crowds.{count}.echo",
+                f"{title}, another socket's echo, p99",
+                present,
+                outcomes,
+                "echo",
+                "p99",
+            ),
+        ]
+    return figures
+
+
+def _paced(
+    plan: Plan,
+    present: Present,
+    generators: Sequence[Generator],
+    rate: float,
+    probe_rate: float,
+) -> list[list[Round]]:
+    longer = 1.0 if plan.is_quick else _ROUND / 2.0
+
+    def measure(generator: Generator, seconds: float) -> Round:
+        return generator.cast(Turn(_LINES, max(0.2, seconds * longer), rate, probe_rate))
+
+    measures = [lambda seconds, each=each: measure(each, seconds) for each in generators]
+    return in_turns(plan, present, measures)
+
+
+def _times(
+    key: str,
+    title: str,
+    present: Present,
+    outcomes: Sequence[Sequence[Round]],
+    *path: str,
+) -> Figure:
+    of, percentile = path
+    series = series_of(present, outcomes, lambda each: getattr(getattr(each, of), percentile))
+    timed = median(getattr(each, of).count for taken in outcomes for each in taken)
+    remark = f"from when it was due to when it was read; {timed:,.0f} timed a round"
+    return Figure(key, title, "ms", series, (remark, others(outcomes), *present.left_out))
