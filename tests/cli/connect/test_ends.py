@@ -1,4 +1,4 @@
-"""How connections end, with brokers of the tests' own and a process each."""
+"""How connections end; those that end with their broker have one of their own."""
 
 from __future__ import annotations
 
@@ -91,10 +91,10 @@ def test_other_ends_by_the_broker_are_told_with_their_codes(own_broker, talking,
             assert (code, close["code"], close["comes_back"]) == (1, 4004, True)
 
 
-def test_the_code_of_a_disconnect_is_told(own_broker, talking, phlows):
+def test_the_code_of_a_disconnect_is_told(broker, talking, phlows):
     import requests
 
-    with own_broker() as broker, talking(broker, "none.test") as client:
+    with talking(broker, "none.test") as client:
         client.say("a=1")
         client.next()
         key = (broker.folder / "state" / "key").read_text().strip()
@@ -110,8 +110,8 @@ def test_the_code_of_a_disconnect_is_told(own_broker, talking, phlows):
     assert (code, close["code"], close["reason"]) == (4, 4777, "go\x1b[2J")
 
 
-def test_ctrl_c_closes_in_order_and_is_exit_code_130(own_broker, talking):
-    with own_broker() as broker, talking(broker, "none.test") as client:
+def test_ctrl_c_closes_in_order_and_is_exit_code_130(broker, talking):
+    with talking(broker, "none.test") as client:
         client.say("a=1")
         client.next()
         client.process.send_signal(signal.SIGINT)
@@ -119,8 +119,8 @@ def test_ctrl_c_closes_in_order_and_is_exit_code_130(own_broker, talking):
         assert client.process.stderr.read().strip() == ""
 
 
-def test_the_end_of_stdin_waits_for_answers_and_closes(own_broker, talking):
-    with own_broker() as broker, talking(broker, "none.test", "--wait", "0.5") as client:
+def test_the_end_of_stdin_waits_for_answers_and_closes(broker, talking):
+    with talking(broker, "none.test", "--wait", "0.5") as client:
         client.say("a=1")
         client.process.stdin.close()
         assert client.next()["event"] == "message"
