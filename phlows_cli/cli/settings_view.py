@@ -42,8 +42,11 @@ class Shown:
 
     @property
     def is_changed(self) -> bool:
-        """Whether somebody said so: not a default, nor derived from one."""
-        return self.source not in ("default", "derived")
+        """Whether somebody gave it another value than its default."""
+        if self.source in ("default", "derived"):
+            return False
+        default = _plain(self.setting.value(self.setting.default, Path.cwd()))
+        return _in_order(self.value) != _in_order(default)
 
     def as_json(self) -> dict[str, object]:
         """The setting as `--json` has it."""
@@ -146,6 +149,11 @@ def _section_value(config: Config, table: str, name: str) -> object:
         return [str(network) for network in config.bridge.allow] + unix
     value = getattr(getattr(config, table), "paths" if name == "path" else name)
     return _plain(value)
+
+
+def _in_order(value: object) -> object:
+    """Make sets of names alike, which were listed in different orders."""
+    return sorted(value) if isinstance(value, list) else value
 
 
 def _plain(value: object) -> object:

@@ -9,6 +9,7 @@ import re
 import pytest
 
 from phlows_cli import settings
+from phlows_cli.cli.config_template import starting_file
 
 CONFIG = """\
 [server]
@@ -91,7 +92,22 @@ def test_an_option_is_checked_as_the_file_is(file, phlows):
 
 
 def test_changed_leaves_out_defaults_and_what_is_derived_from_them(file, shown, phlows):
-    assert {item["source"] for item in shown("--changed").values()} == {"file"}
+    assert set(shown("--changed")) == {
+        "server.port",
+        *(f'hosts."b.example.com".{name}' for name in ("app", "hooks", "env")),
+        'hosts."url".app',
+    }
+
+
+@pytest.mark.parametrize("table", ["server", "limits", "bridge"])
+def test_a_default_that_is_written_out_is_still_the_default(tmp_path, shown, table):
+    text = starting_file().split(f"\n[{table}]\n")[1].split("\n\n")[0]
+    text = re.sub("^# (?=[a-z_]+ = )", "", text, flags=re.MULTILINE)
+    (tmp_path / "phlows.toml").write_text(f"[{table}]\n{text}\n")
+    assert shown("--changed") == {}
+
+
+def test_no_setting_at_all_is_said(file, phlows):
     file.write_text("")
     done = phlows("config", "show", "--changed")
     assert (done.exit_code, done.stdout) == (0, "")
