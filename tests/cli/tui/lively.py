@@ -86,7 +86,7 @@ def events():
         if number % 3 == 0:
             cast = {"bytes": 148, "sent": chance.randrange(1, 37), "dropped": 0, "held": 0}
             yield event("cast", ago - 0.01, target=["all"], **cast)
-    yield hook(ROWS[3], 0.31, outcome="failed", reason="exit code 255", ms=41.9)
+    yield hook(ROWS[3], 0.12, outcome="failed", reason="exit code 255", ms=41.9)
     yield hook(ROWS[8], 0.2, ms=812.4)
     yield event("close", 0.1, **ids(ROWS[20]), code=1001, reason="")
     yield event("auth", 0.05, **ids(ROWS[4]))
