@@ -159,15 +159,16 @@ class Echo:
 
     def _at_a_rate(self, rate: float) -> None:
         total = max(1, int(rate * self.plan.seconds))
-        heard = perf_counter()
+        self.stage.quiet = 0.0
         for number in range(total):
             due = self._began + number / rate
             while (now := perf_counter()) < due or self.sent - self._back >= UNDER_WAY:
-                if self.stage.reactor.turn(min(max(due - now, 0.0), 0.1)):
-                    heard = now
+                self.stage.turn(min(due - now if due > now else 0.001, 0.1))
                 self._show("echoing", total)
-            if now - heard > self.stage.where.timeout and self.sent > self._back:
-                return
+                if self._back == self.sent:
+                    self.stage.quiet = 0.0  # nothing is waited for
+                if self.stage.is_given_up:
+                    return
             self._speakers[number % len(self._speakers)].say(due)
             if not number % 64:
                 self.stage.reactor.turn(0)  # late: what is due must not keep from reading
@@ -183,11 +184,10 @@ class Echo:
 
     def _wait(self, phase: str) -> None:
         """Read until all is answered, or nothing has come for a while."""
-        heard = perf_counter()
+        self.stage.quiet = 0.0
         while self._back < self.sent and any(s.is_open for s in self._speakers):
-            if self.stage.reactor.turn(0.1):
-                heard = perf_counter()
-            elif perf_counter() - heard > self.stage.where.timeout:
+            self.stage.turn(0.1)
+            if self.stage.is_given_up:
                 return
             self._show(phase, self.sent)
 

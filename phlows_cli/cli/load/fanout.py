@@ -63,7 +63,6 @@ class Fanout:
         self._began = self._ended = 0.0
         self._is_interrupted = False
         self._effort = stage.effort
-        self._heard = 0.0
         self._bridge: BridgeLine = stage.line()
 
     def run(self) -> Result:
@@ -217,21 +216,19 @@ class Fanout:
 
     def _turn(self, wait: float) -> bool:
         """Read what has come; returns whether it goes on at all."""
-        is_busy = self._stage.reactor.turn(wait)
-        now = perf_counter()
-        if is_busy or self._started == self._completed:
-            self._heard = now
+        self._stage.turn(wait)
+        if self._started == self._completed:
+            self._stage.quiet = 0.0  # nothing is waited for
         expected = self._plan.casts or max(1, self._started)
         self._stage.progress.show("casting", self._completed, expected)
-        return now - self._heard < self._stage.where.timeout
+        return not self._stage.is_given_up
 
     def _wait(self, phase: str, expected: int) -> None:
         """Read until all has come, or nothing has for a while."""
-        timeout, heard = self._stage.where.timeout, perf_counter()
+        self._stage.quiet = 0.0
         while self._bridge.waiting or any(group.under_way for group in self._groups):
-            if self._stage.reactor.turn(0.1):
-                heard = perf_counter()
-            elif perf_counter() - heard > timeout:
+            self._stage.turn(0.1)
+            if self._stage.is_given_up:
                 return
             self._stage.progress.show(phase, self._completed, expected)
 

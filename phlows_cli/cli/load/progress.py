@@ -57,7 +57,7 @@ class Progress:
         if phase != self._phase:
             self._phase, self._began = phase, now
         rate = done / (now - self._began) if now > self._began else 0.0
-        told = f"{done:,} of {expected:,}  {rate:,.0f} a second"
+        told = f"{done:,} of {expected:,}  {rate:,.0f} a second" if expected > 1 else ""
         self._bar.update(
             self._task, description=phase, total=expected, completed=done, told=told, refresh=True
         )

@@ -63,6 +63,7 @@ class Stage:
     reactor: Reactor = field(default_factory=Reactor)
     findings: Findings = field(default_factory=Findings)
     effort: Effort = field(default_factory=Effort)
+    quiet: float = 0.0
 
     @property
     def run(self) -> str:
@@ -73,6 +74,19 @@ class Stage:
     def host(self) -> str:
         """The host of all sockets and casts."""
         return self.visitor.host
+
+    def turn(self, wait: float) -> None:
+        """Read what comes within so many seconds, or note that nothing did.
+
+        `quiet` adds up what was waited, not what a clock says: while this
+        process itself stood still nobody else is to blame.
+        """
+        self.quiet = 0.0 if self.reactor.turn(wait) else self.quiet + wait
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether nothing has come for `--timeout` seconds."""
+        return self.quiet >= self.where.timeout
 
     def line(self) -> BridgeLine:
         """A new connection to the bridge.

@@ -155,10 +155,9 @@ class Wave:
         try:
             body = cast_body(self.stage.host, "all", self.group.numbered(began))
             line.post("/message", body, _take_receipt)
-            heard = began
-            while self.group.under_way and perf_counter() - heard < self.stage.where.timeout:
-                if self.stage.reactor.turn(0.1):
-                    heard = perf_counter()
+            self.stage.quiet = 0.0
+            while self.group.under_way and not self.stage.is_given_up:
+                self.stage.turn(0.1)
         finally:
             line.close()
         self.reached = perf_counter() - began
