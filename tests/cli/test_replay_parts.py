@@ -7,7 +7,7 @@ import json
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from phlows_cli.app.exchange import exchange
@@ -37,16 +37,18 @@ def masked(value, *tokens, kept=()):
 # What is compared
 
 
-@given(payloads, st.lists(payloads, max_size=3))
-def test_an_app_that_answers_as_it_did_is_the_same_through_any_mask(message, answers):
+@given(st.lists(payloads, max_size=3))
+def test_an_app_that_answers_as_it_did_is_the_same_through_any_mask(answers):
+    assume("masked-" not in json.dumps(answers))
     recorded = [masked(answer) for answer in answers]
-    seen = compare.seen_through(call({"other": masked("message")}, recorded), answers)
+    seen = compare.seen_through(call({"other": masked("?" * 30)}, recorded), answers)
     assert compare.is_same(recorded, seen)
 
 
 @given(texts, payloads)
 def test_an_echo_is_the_same_when_the_mask_is_echoed_and_different_when_it_is_not(text, rest):
-    mask = masked("said " + text)
+    assume("masked-" not in json.dumps(rest))
+    mask = masked("?" * 30 + text)
     recorded = call({"text": mask}, [{"echo": mask, "rest": masked(rest)}])
     assert compare.is_same(
         recorded.answers, compare.seen_through(recorded, [{"echo": mask, "rest": rest}])
