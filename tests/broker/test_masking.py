@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phlows_cli.broker import masking
@@ -59,11 +59,13 @@ def leaves_of(value):
 # A payload that leaves as a shape
 
 
+@settings(max_examples=40, deadline=None)
 @given(payloads)
 def test_the_shape_is_kept(payload):
     assert shape_of(masked(payload)) == shape_of(payload)
 
 
+@settings(max_examples=40, deadline=None)
 @given(payloads)
 def test_no_text_and_no_large_number_of_the_payload_is_in_what_leaves(payload):
     said = json.dumps(masked(payload), ensure_ascii=False)
@@ -75,6 +77,7 @@ def test_no_text_and_no_large_number_of_the_payload_is_in_what_leaves(payload):
             assert repr(leaf) not in left
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(texts | st.integers(), min_size=2))
 def test_what_was_equal_is_equal_and_what_was_not_is_not(leaves):
     made = masked(leaves)
@@ -128,6 +131,7 @@ def in_clear(value, *tokens, token=""):
     return AllButTokens(known(*tokens)).payload(value, SOCKET, token)
 
 
+@settings(max_examples=40, deadline=None)
 @given(payloads, texts.map("t".__add__))  # no part of a number
 def test_a_token_is_nowhere_though_all_else_is(payload, token):
     value = {"before": payload, token: [f"<b>{token}</b>", token], "x": f"{token}{token}"}
@@ -141,6 +145,7 @@ def test_a_token_is_nowhere_though_all_else_is(payload, token):
         ]
 
 
+@settings(max_examples=40, deadline=None)
 @given(payloads)
 def test_without_tokens_in_it_a_payload_leaves_as_it_is(payload):
     assert in_clear(payload, "\x00never", token="\x00never") == payload

@@ -7,7 +7,7 @@ import json
 
 import msgspec
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from phlows_cli.app.exchange import exchange
@@ -37,6 +37,7 @@ def masked(value, *tokens, kept=()):
 # What is compared
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(payloads, max_size=3))
 def test_an_app_that_answers_as_it_did_is_the_same_through_any_mask(answers):
     assume("masked-" not in json.dumps(answers))
@@ -45,6 +46,7 @@ def test_an_app_that_answers_as_it_did_is_the_same_through_any_mask(answers):
     assert compare.is_same(recorded, seen)
 
 
+@settings(max_examples=40, deadline=None)
 @given(texts, payloads)
 def test_an_echo_is_the_same_when_the_mask_is_echoed_and_different_when_it_is_not(text, rest):
     assume("masked-" not in json.dumps(rest))
@@ -58,6 +60,7 @@ def test_an_echo_is_the_same_when_the_mask_is_echoed_and_different_when_it_is_no
         assert not compare.is_same(recorded.answers, compare.seen_through(recorded, answers))
 
 
+@settings(max_examples=40, deadline=None)
 @given(payloads, payloads)
 def test_clear_answers_are_compared_exactly(was, now):
     recorded = call({}, [was], is_masked=False)
@@ -65,6 +68,7 @@ def test_clear_answers_are_compared_exactly(was, now):
     assert compare.is_same([was], compare.seen_through(recorded, [now])) == is_equal
 
 
+@settings(max_examples=40, deadline=None)
 @given(payloads)
 def test_a_token_of_another_is_known_by_its_hash(rest):
     recorded = call({}, [masked({"who": "secret of bob", "rest": rest}, "secret of bob")])
@@ -171,6 +175,7 @@ async def test_more_connections_than_may_be_are_cut(standing, monkeypatch):
 # The figures, and the file
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(0.01, 60_000), min_size=1, max_size=200))
 def test_percentiles_are_right_to_one_in_a_hundred(times):
     kept = Times()
