@@ -56,6 +56,12 @@ class EventFilter:
     def __post_init__(self) -> None:
         if self.is_about_hooks and self.type not in ("", "hook"):
             raise UsageError(f"--slow and --failed are about hooks: leave out --type {self.type}")
+        if self.token and not re.fullmatch(r"[0-9a-f]{12,64}", self.token):
+            # Not repeated: it may be the token itself.
+            raise UsageError(
+                "--token takes the token's sha256, or its first 12 hex characters:"
+                " printf %s TOKEN | sha256sum | cut -c1-12"
+            )
 
     @property
     def is_about_hooks(self) -> bool:

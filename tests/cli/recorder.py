@@ -84,6 +84,16 @@ def stream(*chunks, then=None, is_whole=True):
     return answer
 
 
+def in_turn(*answers):
+    """Answer the first request with the first, the next with the next."""
+    left = iter(answers)
+
+    def answer(handler):
+        next(left)(handler)
+
+    return answer
+
+
 class Quiet:
     """A server to which a client that leaves early is no error."""
 

@@ -15,7 +15,9 @@ HOOK = {"type": "hook", "hook": "receive", "outcome": "accepted", "ms": 12.34, "
 def rendered(*events):
     """The lines without their colours and times."""
     lines = EventLines()
-    texts = [lines.render(parse(json.dumps({"time": 1.5, "host": "h", **event}))) for event in events]
+    texts = [
+        lines.render(parse(json.dumps({"time": 1.5, "host": "h", **event}))) for event in events
+    ]
     for text in texts:
         assert re.match(r"\d\d:\d\d:\d\d\.\d{3}  ", click.unstyle(text))
     return [click.unstyle(text)[14:] for text in texts]

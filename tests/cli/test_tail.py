@@ -8,7 +8,8 @@ import threading
 
 import pytest
 
-from tests.cli.recorder import send, stream
+from phlows_cli.cli.follow import FIRST_PAUSE, LONGEST_PAUSE, Backoff
+from tests.cli.recorder import in_turn, send, stream
 
 ONE = b'{"time":1.5,"type":"auth","host":"h","socket":"3e41eca363bb3073","token":"ba7816bf8f01"}\n'
 TWO = b'{"time":2.5,"type":"lost","count":3}\n'
@@ -57,16 +58,6 @@ def test_a_broker_that_comes_back_is_followed_again(tail, recorder, form):
         '{"status":"error","message":"not this filter"}' if form else "error: not this filter",
     ]
     assert result.exit_code == 4
-
-
-def in_turn(*answers):
-    """Answer the first request with the first, the next with the next."""
-    left = iter(answers)
-
-    def answer(handler):
-        next(left)(handler)
-
-    return answer
 
 
 HOOKS = [
@@ -168,10 +159,17 @@ def test_an_unknown_type_is_a_usage_error(tail, recorder):
 
 
 def test_a_refusal_is_exit_code_4(tail, recorder):
-    message = "token is not a sha256 or its first 12 hex characters"
+    message = "unknown host 'h': register it with `phlows host add`"
     recorder.answers["/events"] = (400, {"status": "error", "message": message})
-    result = tail("--token", "Ann")
+    result = tail("--host", "h")
     assert (result.exit_code, result.stderr) == (4, f"error: {message}\n")
+
+
+def test_a_token_is_not_taken_for_its_hash_nor_repeated(tail, recorder):
+    result = tail("--token", "Ann")
+    assert (result.exit_code, recorder.requests) == (2, [])
+    assert "--token takes the token's sha256" in result.stderr
+    assert "Ann" not in result.stderr
 
 
 def test_the_help_tells_how_to_hash_a_token(tail):
@@ -180,6 +178,29 @@ def test_the_help_tells_how_to_hash_a_token(tail):
 
 def test_no_broker_is_exit_code_3(phlows, tmp_path):
     assert phlows("tail", "--url", f"unix:{tmp_path}/none").exit_code == 3
+
+
+def test_pauses_grow_to_a_bound_and_begin_again():
+    backoff = Backoff()
+    pauses = [backoff.next() for _ in range(20)]
+    assert all(0 < pause <= LONGEST_PAUSE for pause in pauses)
+    assert min(pauses[5:]) >= LONGEST_PAUSE / 2 > pauses[0]
+    backoff.reset()
+    assert backoff.next() <= FIRST_PAUSE
+
+
+def test_sigterm_ends_it_in_a_pipe(recorder, environ):
+    end = threading.Event()
+    recorder.answers["/events"] = stream(ONE, then=end)
+    command = [sys.executable, "-m", "phlows_cli", "tail", "--json", "--url", recorder.url]
+    with subprocess.Popen(
+        command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout.readline() == ONE
+        process.terminate()
+        _, errors = process.communicate(timeout=30)
+    end.set()
+    assert (process.returncode, errors) == (-signal.SIGTERM, b"")
 
 
 def test_lines_come_at_once_and_ctrl_c_ends_it_with_130(recorder, environ):

@@ -185,6 +185,28 @@ def test_a_broker_that_restarts_is_waited_for(tail, tmp_path):
     program.stop()
 
 
+def test_who_finds_no_broker_is_told_on_the_screen_that_was_there(tail):
+    screen = tail("--url", "http://127.0.0.1:1")
+    screen.until("error: no broker answers at http://127.0.0.1:1 ")
+    assert screen.left() == 3
+
+
+FAILING = """
+from phlows_cli.cli.tui.terminal import Terminal
+from rich.text import Text
+with Terminal() as terminal:
+    terminal.paint([Text("painted")])
+    raise ValueError("broken")
+"""
+
+
+def test_an_error_of_ours_leaves_the_terminal_as_it_was(tmp_path):
+    with Screen(tmp_path) as screen:
+        screen.python("-c", FAILING)
+        screen.until("ValueError: broken")
+        assert screen.left() == 1
+
+
 def test_without_colours_there_is_still_bold_and_no_colour(clients, tail):
     screen = tail(NO_COLOR="1")
     screen.until(rf"─ {COUNT} connections")
