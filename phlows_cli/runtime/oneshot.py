@@ -69,7 +69,6 @@ class OneShot(Workerless):
         self._stderr.close()
 
     async def _start(self, hook: Event, on_line: OnLine) -> HookResult:
-        await self._settings.launcher.turn()
         return self._obstacle() or await self._run(hook, on_line)
 
     def _obstacle(self) -> HookResult | None:
@@ -91,14 +90,10 @@ class OneShot(Workerless):
         def on_stderr(chunk: bytes) -> None:
             self._stderr.write(hook, errors.feed(chunk))
 
+        env = {**self._env, **dict(hook.env)}
         try:
-            process = Process(
-                self._command_line(hook),
-                self._folder,
-                {**self._env, **dict(hook.env)},
-                on_stdout,
-                on_stderr,
-            )
+            child = await self._settings.launcher.start(self._command_line(hook), self._folder, env)
+            process = Process(child, on_stdout, on_stderr)
         except (OSError, ValueError) as error:
             return not_started(why_not_started(error, self._command[0], self._host))
         process.note_in(self._settings.groups)
@@ -117,6 +112,8 @@ class OneShot(Workerless):
     async def _see_through(self, process: Process) -> bool:
         """Wait for the process to end, or see to it; True when it did by itself."""
         self._processes.add(process)
+        if self._admission.is_stopped:  # while it was started
+            process.interrupt()
         in_time = False
         with closing(process):
             try:

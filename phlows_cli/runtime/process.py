@@ -12,16 +12,15 @@ import os
 import resource
 import signal
 import struct
-import subprocess
 import termios
 import threading
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final, Protocol, TypeAlias, TypeVar
 
 from phlows_cli.runtime.reaping import collect, was_killed
+from phlows_cli.runtime.spawn import Child, end_at_once
 
 GRACE: Final = 1.0
 """Seconds between TERM and KILL."""
@@ -44,38 +43,6 @@ class Groups(Protocol):
         """Its leader has ended and was reaped."""
 
 
-class Launcher:
-    """Lets processes start one at a time, at most one a loop turn.
-
-    A start holds the loop for up to a millisecond; twenty in a row would be felt
-    by every socket.
-    """
-
-    def __init__(self) -> None:
-        self._queue: deque[asyncio.Future[None]] = deque()
-        self._is_taken = False
-
-    async def turn(self) -> None:
-        """Wait until a process may be started, and start it at once then."""
-        loop = asyncio.get_running_loop()
-        if not self._is_taken:
-            self._is_taken = True
-            loop.call_soon(self._next, loop)
-            return
-        called: asyncio.Future[None] = loop.create_future()
-        self._queue.append(called)
-        await called
-
-    def _next(self, loop: asyncio.AbstractEventLoop) -> None:
-        while self._queue:
-            called = self._queue.popleft()
-            if not called.done():
-                called.set_result(None)
-                loop.call_soon(self._next, loop)
-                return
-        self._is_taken = False
-
-
 class Process:
     """A running child, which has no descriptor but 0, 1, 2.
 
@@ -84,21 +51,11 @@ class Process:
     they were read.
     """
 
-    def __init__(
-        self,
-        command: Sequence[str | bytes],
-        folder: str,
-        env: Mapping[str, str],
-        on_stdout: OnChunk,
-        on_stderr: OnChunk,
-        *,
-        has_stdin: bool = False,
-    ) -> None:
-        """Start the process.
+    def __init__(self, child: Child, on_stdout: OnChunk, on_stderr: OnChunk) -> None:
+        """Take charge of a process that was started.
 
         Raises:
-            OSError: it could not be started; nothing is left behind.
-            ValueError: a NUL where the system takes none.
+            OSError: it cannot be watched; it is ended, and nothing is left behind.
         """
         self._loop = asyncio.get_running_loop()
         self._finished: asyncio.Future[bool] = self._loop.create_future()
@@ -106,7 +63,7 @@ class Process:
         self._silent: asyncio.Future[None] = self._loop.create_future()
         self._groups: Groups | None = None
         self._is_ending = False
-        self._child = _start(command, folder, env, has_stdin=has_stdin)
+        self._child = child
         self._pidfd: int | None = None
         self._pipes: list[_Pipe] = []
         self._stdin = _Inlet(self._loop, self._child.stdin) if self._child.stdin else None
@@ -216,8 +173,7 @@ class Process:
         self.close_stdin()
         for pipe in self._pipes:
             pipe.close()
-        with self._child:  # closes what is open, and reaps
-            self._signal(signal.SIGKILL)
+        end_at_once(self._child)
 
     def _watch(self) -> None:
         try:
@@ -362,24 +318,6 @@ class _Pipe:
             self.close()
             self._on_end()
         return len(chunk)
-
-
-def _start(
-    command: Sequence[str | bytes], folder: str, env: Mapping[str, str], *, has_stdin: bool
-) -> subprocess.Popen[bytes]:
-    # No preexec_fn: it would rule out vfork. close_fds stays True: with 10,000 descriptors open a
-    # start takes 1.2 ms, and 1.1 without it (the kernel copies the table), while one descriptor
-    # inherited from whoever started the broker would be enough to break the promise.
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE if has_stdin else subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        bufsize=0,
-        cwd=folder,
-        env=env,
-        start_new_session=True,
-    )
 
 
 def _settle(future: asyncio.Future[_T], value: _T) -> None:

@@ -256,15 +256,17 @@ class Resident(Admitting):
 
     async def _booted(self) -> Worker | None:
         """Boot a worker; None when that failed, which the backoff knows then."""
-        await self._settings.launcher.turn()
         if self._admission.is_stopped:
             return None
         try:
-            worker = self._start()
+            worker = await self._start()
         except _CannotStartError as error:
             self._backoff.failed(str(error))
             return None
         self._workers.add(worker)
+        if self._admission.stopping():  # while it was started
+            await self._end(worker, gently=False, leaves_children=False)
+            return None
         await asyncio.wait((worker.booted,), timeout=self._host.timeout)
         if not worker.booted.done():
             worker.booted.set_result(self._too_slow())
@@ -278,14 +280,18 @@ class Resident(Admitting):
         limit = setting_of(self._host, "timeout")
         return f"it was not ready within {self._host.timeout:g} s ({limit})"
 
-    def _start(self) -> Worker:
-        reason = unreadable_app(self._host) if self._how.command[0] != self._host.app else ""
+    async def _start(self) -> Worker:
+        how = self._how
+        reason = unreadable_app(self._host) if how.command[0] != self._host.app else ""
         if reason:
             raise _CannotStartError(reason)
         try:
-            return Worker(self._how, self, self._stderr)
+            child = await self._settings.launcher.start(
+                how.command, how.folder, how.env, has_stdin=True
+            )
+            return Worker(child, how, self, self._stderr)
         except (OSError, ValueError) as error:
-            program = self._how.command[0]
+            program = how.command[0]
             raise _CannotStartError(why_not_started(error, program, self._host)) from error
 
     def worker_left(self, worker: Worker) -> None:

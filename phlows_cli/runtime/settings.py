@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from phlows_cli.model import Event
-from phlows_cli.runtime.process import Groups, Launcher
+from phlows_cli.runtime.launcher import Launcher
 
 if TYPE_CHECKING:
     from phlows_cli.config import Interpreters
+    from phlows_cli.runtime.process import Groups
     from phlows_cli.runtime.slots import Slots
 
 OnLine: TypeAlias = Callable[[bytes], None]

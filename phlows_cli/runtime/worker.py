@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from phlows_cli.model import Event, Host
     from phlows_cli.runtime.process import Groups
     from phlows_cli.runtime.settings import OnLine
+    from phlows_cli.runtime.spawn import Child
     from phlows_cli.runtime.stderr import StderrLog
 
 ESCAPED: Final = 6
@@ -134,12 +135,11 @@ class Worker:
     Every Worker needs one end().
     """
 
-    def __init__(self, how: WorkerCommand, owner: Owner, stderr: StderrLog) -> None:
-        """Start the process.
+    def __init__(self, child: Child, how: WorkerCommand, owner: Owner, stderr: StderrLog) -> None:
+        """Take charge of a process that was started as `how` says.
 
         Raises:
-            OSError: it could not be started; nothing is left behind.
-            ValueError: a NUL where the system takes none.
+            OSError: it cannot be watched; it is ended.
         """
         self._loop = asyncio.get_running_loop()
         self._how = how
@@ -159,14 +159,7 @@ class Worker:
         self.is_leaving = False
         self.idle_since = 0.0
         self.booted: asyncio.Future[str] = self._loop.create_future()
-        self._process = Process(
-            how.command,
-            how.folder,
-            how.env,
-            self._on_stdout,
-            self._on_stderr,
-            has_stdin=True,
-        )
+        self._process = Process(child, self._on_stdout, self._on_stderr)
         self._process.note_in(how.groups)
         self._process.exited.add_done_callback(self._on_exit)
 

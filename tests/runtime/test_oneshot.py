@@ -213,15 +213,16 @@ async def test_a_failed_start_gives_its_slot_back(tmp_path):
     assert shared.slots.free == 1
 
 
-async def test_a_stop_in_the_turn_of_a_start_starts_nothing(sh, tmp_path):
+async def test_a_stop_in_the_turn_of_a_start_leaves_nothing(sh):
     runtime = OneShot(host(sh("echo started; exec sleep 300")), settings(), ignore, 0.2)
     calls = [asyncio.create_task(runtime.call(hook(), ignore)) for _ in range(3)]
     await asyncio.sleep(0)
     assert (runtime.busy, runtime.queued) == (3, 0)
     await runtime.stop()
-    first, *others = await asyncio.gather(*calls)
-    assert (first.outcome, first.started) == (Outcome.FAILED, True)
-    assert [(one.outcome, one.started) for one in others] == [(Outcome.OVERLOADED, False)] * 2
+    for result in await asyncio.gather(*calls):
+        was_ended = (result.outcome, result.started) == (Outcome.FAILED, True)
+        assert was_ended or (result.outcome, result.started) == (Outcome.OVERLOADED, False)
+        assert "stopping" in result.reason
 
 
 async def test_a_process_that_cannot_be_killed_times_out_all_the_same(sh, monkeypatch):

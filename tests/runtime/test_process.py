@@ -11,7 +11,9 @@ from contextlib import suppress
 import pytest
 
 from phlows_cli.runtime import process as module
-from phlows_cli.runtime.process import Launcher, Process
+from phlows_cli.runtime import spawn
+from phlows_cli.runtime.launcher import Launcher
+from phlows_cli.runtime.process import Process
 from phlows_cli.runtime.reaping import LOST_STATUS
 from tests.runtime.apps import Printed, gone, is_running
 from tests.runtime.leaks import open_descriptors
@@ -36,7 +38,8 @@ sys.exit(7)
 def start(command, tmp_path, on_stdout=lambda _chunk: None, on_stderr=lambda _chunk: None):
     if isinstance(command, str):
         command = ["/bin/sh", "-c", command]
-    return Process(command, str(tmp_path), ENV, on_stdout, on_stderr)
+    child = spawn.start(command, str(tmp_path), ENV, has_stdin=False)
+    return Process(child, on_stdout, on_stderr)
 
 
 async def run(command, tmp_path):
@@ -353,7 +356,7 @@ async def test_starts_are_at_most_one_a_loop_turn():
         loop.call_soon(tick)
 
     async def start_one(name):
-        await launcher.turn()
+        await launcher._turn()
         starts.append((name, turn))
 
     loop.call_soon(tick)
@@ -366,7 +369,7 @@ async def test_starts_are_at_most_one_a_loop_turn():
 
 async def test_a_start_that_is_cancelled_does_not_hold_up_the_next():
     launcher = Launcher()
-    first, cancelled, following = (asyncio.create_task(launcher.turn()) for _ in range(3))
+    first, cancelled, following = (asyncio.create_task(launcher._turn()) for _ in range(3))
     await asyncio.sleep(0)
     cancelled.cancel()
     await following
