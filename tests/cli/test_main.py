@@ -63,6 +63,52 @@ def test_help_imports_nothing_heavy(environ):
     assert not HEAVY & modules - modules_of_help(BARE_CLICK, environ)
 
 
+LIGHT = {
+    "cast": set(),
+    "status": set(),
+    "completion": {"requests", "tomllib", "msgspec"},
+}
+"""Command -> what it may not import, besides what none of them may."""
+
+NEVER = {"rich", "uvloop", "asyncio", "websockets", "httptools", "phlows_cli.service"}
+"""What a command that asks a broker, or prints, can do without."""
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_a_command_that_is_typed_often_imports_little(environ, config, recorder, name):
+    config("app.test")
+    recorder.answers["/message"] = recorder.answers["/health"] = (200, {"status": "ok"})
+    line = {"cast": ["--toast", "hi"], "status": [], "completion": ["bash"]}[name]
+    line += [] if name == "completion" else ["--url", recorder.url]
+    script = f"import sys\n{PHLOWS}\ntry: cli.main({[name, *line]!r}, 'x')\n"
+    script += "except SystemExit as end: assert not end.code, end.code\n"
+    script += "sys.stderr.write(' '.join(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=True
+    )
+    modules = set(done.stderr.split())
+    assert f"phlows_cli.cli.commands.{name}" in modules
+    assert not (NEVER | LIGHT[name]) & modules
+    others = {each for each in modules if each.startswith("phlows_cli.cli.commands.")}
+    assert others == {f"phlows_cli.cli.commands.{name}"}
+
+
+def test_an_answer_to_a_tab_imports_no_command_but_the_one_that_is_typed(environ, config):
+    config("app.test")
+    script = f"import sys\n{PHLOWS}\ntry: cli.main([], 'phlows')\nexcept SystemExit: pass\n"
+    script += "sys.stderr.write(' '.join(sys.modules))"
+    tab = {"_PHLOWS_COMPLETE": "fish_complete", "_PHLOWS_LINE": "phlows cast --host "}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**environ, **tab},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "word\tapp.test\t\n"
+    assert not (NEVER | {"requests"}) & set(done.stderr.split())
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_the_table_says_of_a_command_what_the_command_says_of_itself(row):
     command = cli.get_command(click.Context(cli), row.name)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from phlows_cli.cli.lazy import Group
 from phlows_cli.cli.options import config_option, json_option, registered_hosts
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def where_options(command: Command) -> Command:
     return reduce(lambda inner, option: option(inner), reversed(WHERE_OPTIONS), command)
 
 
-@click.group(short_help="Measure a broker, counting every message.", help=HELP)
+@click.group(cls=Group, short_help="Measure a broker, counting every message.", help=HELP)
 def bench() -> None:
     """Hold the subcommands."""
 
