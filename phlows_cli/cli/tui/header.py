@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final
 
-from phlows_cli.cli.output import duration, plural
+from phlows_cli.cli.output import duration
 from phlows_cli.cli.tui.columns import short_count
 from phlows_cli.cli.tui.connection import shown
 from phlows_cli.cli.tui.lines import BAD, QUIET, WARN, cut, end_of, line, two_ends
@@ -57,7 +57,6 @@ def _pace(state: State) -> Text:
     parts += [f" {least}{_rate(rates.events)} events/s"]
     parts += [f"  {least}{_rate(rates.casts)} casts/s"]
     parts += [f"  {least}{_rate(rates.deliveries)} deliveries/s"]
-    parts += [f"  {plural(health.get('connections', 0), 'socket')}"]
     parts += [f"  {busy}/{health.get('cap', 0)} busy"]
     parts += [(f"  {queued} queued", WARN if queued else "")]
     return line(parts, state.width)

@@ -142,8 +142,12 @@ class Sources:
             asked_presence = time.monotonic()
             rows = client.get("/presence", self._query).get("sockets", [])
             self._tell(lambda state: state.apply_presence(rows, asked_presence))
-        except PhlowsError:
-            return 0.0  # the stream of events tells of it
+            self._tell(lambda state: state.apply_link("", "health"))
+        except PhlowsError as error:
+            # A broker that hangs keeps its streams open: only this tells of it.
+            reason = str(error)
+            self._tell(lambda state: state.apply_link(reason, "health"))
+            return 0.0
         return time.monotonic() - asked
 
     # Deeds

@@ -88,7 +88,7 @@ class State:
     clock: float = 0.0
     health: dict[str, Any] = field(default_factory=dict)
     health_at: float = 0.0
-    problem: str = ""
+    troubles: dict[str, str] = field(default_factory=dict)
     problem_since: float = 0.0
     connections: Connections = field(default_factory=Connections)
     rates: Rates = field(default_factory=Rates)
@@ -133,11 +133,12 @@ class State:
         """Take an answer of /health."""
         self.health, self.health_at = health, self.now
 
-    def apply_link(self, problem: str) -> None:
-        """The broker has gone, with a reason, or it is back: ""."""
-        if bool(problem) != bool(self.problem):
+    def apply_link(self, problem: str, source: str = "events") -> None:
+        """Something does not answer, with a reason, or it does again: ""."""
+        before = bool(self.problem)
+        self.troubles[source] = problem
+        if bool(self.problem) != before:
             self.problem_since = self.now
-        self.problem = problem
 
     def say(self, text: str, *, is_alarming: bool = False) -> None:
         """Show a result in the last line until a key is pressed."""
@@ -160,6 +161,11 @@ class State:
         names = {*self.health.get("configured", ()), *self.health.get("hosts", ())}
         lines = max(len(names), len(self.health.get("pools", ())), 1)
         return lines + len(self.problems) + bool(self.health.get("dropped"))
+
+    @property
+    def problem(self) -> str:
+        """Why the broker cannot be followed now; "" when it can."""
+        return next(filter(None, self.troubles.values()), "")
 
     @property
     def problems(self) -> dict[str, str]:

@@ -26,6 +26,9 @@ BEGIN: Final = "\x1b[?2026h\x1b[?7l"
 
 END: Final = "\x1b[0m\x1b[?7h\x1b[?2026l"
 
+PLAIN: Final = str.maketrans("─…▲▼●○≥↑↓", "-~^v*o>^v")
+"""What stands for our signs where the terminal's encoding has none."""
+
 DEADLY: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 NOTICED: Final = (signal.SIGWINCH, signal.SIGTSTP, signal.SIGCONT)
 
@@ -194,7 +197,10 @@ class Terminal:
         return str(written.get())
 
     def _write(self, text: str) -> None:
-        data = text.encode(sys.stdout.encoding or "utf-8", "replace")
+        encoding = sys.stdout.encoding or "utf-8"
+        if not encoding.lower().startswith("utf"):
+            text = text.translate(PLAIN)
+        data = text.encode(encoding, "replace")
         while data:
             data = data[os.write(self._out, data) :]
 

@@ -77,7 +77,7 @@ def test_at_80_by_24_all_that_was_asked_for_is_there():
     assert screen[0].endswith("● connected ")
     assert "events/s" in screen[1]
     assert "deliveries/s" in screen[1]
-    assert "41 sockets  4/8 busy  2 queued" in screen[1]
+    assert "deliveries/s  4/8 busy  2 queued" in screen[1]
     assert screen[2].startswith(" shop.example.com")
     assert "35 sockets" in screen[2]
     assert "app.php    3 busy     2 queued" in screen[2]

@@ -86,6 +86,15 @@ def test_a_loss_and_a_return_are_told(follow, recorder, end):
     follower.until(lambda s: not s.problem and len(s.feed.shown) == 2)
 
 
+def test_a_broker_that_streams_and_does_not_answer_is_told(follow, recorder):
+    recorder.answers["/presence"] = (500, {"status": "error", "message": "stuck"})
+    follower = follow()
+    follower.sources.start()
+    follower.until(lambda s: s.problem == "stuck" and s.feed.shown)
+    recorder.answers["/presence"] = (200, {"sockets": ROWS})
+    follower.until(lambda s: not s.problem)
+
+
 def test_what_is_done_is_told_with_its_result(follow, recorder):
     receipt = {"status": "ok", "host": "h", "matched": 1, "sent": 1, "dropped": 0, "held": 0}
     recorder.answers["/message"] = (200, receipt)

@@ -217,6 +217,13 @@ def test_without_colours_there_is_still_bold_and_no_colour(clients, tail):
     assert screen.left() == 0
 
 
+def test_where_there_is_no_utf_8_plain_signs_are_painted(tail):
+    screen = tail(LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    screen.until(r"\* connected(.*\n)+- \d+ connections? ---(.*\n)+.* AGE\^")
+    screen.keys("q")
+    assert screen.left() == 0
+
+
 @pytest.mark.parametrize(("term", "options"), [("dumb", ()), ("screen", ("--lines",))])
 def test_lines_can_be_had_on_a_terminal(broker, tail, term, options):
     screen = tail(*options, before=f"export TERM={term}")
