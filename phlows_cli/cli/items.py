@@ -50,7 +50,10 @@ def _read_file(path: Path) -> bytes:
 
 
 def parse_items(items: Sequence[str]) -> dict[str, object]:
-    """Read `key=text` and `key:=json` items; JSON stays as it was typed."""
+    """Read `key=text` and `key:=json` items; JSON stays as it was typed.
+
+    `key:=@FILE` and `key:=-` are the JSON of a file, or of stdin.
+    """
     fields: dict[str, object] = {}
     for item in items:
         key, equals, value = item.partition("=")
@@ -62,7 +65,7 @@ def parse_items(items: Sequence[str]) -> dict[str, object]:
 
 
 def _json_value(text: str, name: str) -> object:
-    return parse_json(text.encode("utf-8", "surrogateescape"), f"{name}:=")
+    return parse_json(read_argument(text), f"{name}:=")
 
 
 def add(fields: dict[str, object], key: str, value: object) -> None:

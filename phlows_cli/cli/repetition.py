@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
+from phlows_cli.cli.progress import counted
 from phlows_cli.errors import UsageError
 from phlows_cli.model import Outcome
 from phlows_cli.runtime.runtime import runtime_for
@@ -32,7 +33,8 @@ async def repeat(
         problem = await runtime.warm(1)
         if problem:
             raise UsageError(f"{host.name}: the app does not boot: {problem}")
-        return [await runtime.call(event, lambda _line: None) for _ in range(count)]
+        turns = counted(range(count), count, f"calling {host.name}")
+        return [await runtime.call(event, lambda _line: None) for _ in turns]
     finally:
         await runtime.stop()
 

@@ -189,3 +189,13 @@ def test_the_worst_of_the_repeated_calls_is_the_exit_code(registered, report, tm
     assert told["outcomes"] == {"accepted": 1, "failed": 1}
     assert told["reason"] == "exit code 1"
     assert told["code"] == 5
+
+
+def test_json_may_stand_in_a_file(phlows, config, app, tmp_path):
+    app("print(sys.argv[2:])")
+    config(text='[hosts."app.test"]\napp = "app.py"')
+    (tmp_path / "n.json").write_text("[1]")
+    done = phlows("call", "app.test", "tasks::run", ":=", "@n.json", ":=@n.json", "@n.json")
+    assert done.stdout.count("[1]") >= 2
+    assert "@n.json" in done.stdout
+    assert phlows("call", "app.test", "tasks::run", ":=@none").exit_code == 2

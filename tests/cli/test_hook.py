@@ -333,3 +333,17 @@ def test_a_php_app_is_called_by_php(config, report, tmp_path):
     answer = report("receive", '{"a":[1]}')
     assert answer["lines"] == [{"text": '{"got":{"a":[1]}}', "sent": ['{"got":{"a":[1]}}']}]
     assert answer["command"][0] in (shutil.which("php-zts"), shutil.which("php"))
+
+
+def test_a_token_may_stand_in_a_file_or_come_from_stdin(report, app, tmp_path):
+    app("print('true' if token == 'Ann' else 'false')")
+    (tmp_path / "token.txt").write_text("Ann\n")
+    assert report("auth", "--app", "app.py", "--token", "@token.txt")["code"] == 0
+    assert report("auth", "--app", "app.py", "--token", "-", input="Ann\n")["code"] == 0
+    assert report("auth", "--app", "app.py", "--token", "Bob")["code"] == 4
+
+
+def test_stdin_is_not_the_token_and_the_message(phlows, app):
+    app("pass")
+    done = phlows("hook", "receive", "-", "--app", "app.py", "--token", "-", input="{}")
+    assert (done.exit_code, "stdin is one thing" in done.stderr) == (2, True)

@@ -253,3 +253,12 @@ def test_no_more_is_read_than_a_broker_could_take(tmp_path, monkeypatch):
     assert read_argument("@four") == b"1234"
     with pytest.raises(UsageError, match=r"^@five holds more than 4 bytes$"):
         read_argument("@five")
+
+
+def test_json_of_an_item_may_stand_in_a_file(tmp_path):
+    (tmp_path / "total.json").write_text("[1, 2]")
+    assert to_json(parse_items(["total:=@total.json", "at=@home"])) == (
+        b'{"total":[1, 2],"at":"@home"}'
+    )
+    with pytest.raises(UsageError, match="cannot read none"):
+        parse_items(["total:=@none"])

@@ -17,7 +17,7 @@ Let the app of a host run one of its own functions, as POST /dispatch and the
 minute tick do, but without a broker. Shown are the command line, each line of
 output, stderr, the result and the milliseconds.
 
-An ARG is text; after := it is JSON.
+An ARG is text; after := it is JSON, of a file with @FILE, of stdin with -.
 
 The exit code is 0 when the call is done, 5 when it fails and 6 when it takes
 too long.
@@ -92,8 +92,10 @@ def _values(args: tuple[str, ...]) -> list[object]:
 def _json(text: str) -> object:
     from json import loads
 
+    from phlows_cli.cli.items import read_argument
+
     try:
-        return loads(text, parse_constant=_no_number)
+        return loads(read_argument(text), parse_constant=_no_number)
     except (ValueError, RecursionError):
         raise UsageError(f"{text!r} after := is not JSON") from None
 

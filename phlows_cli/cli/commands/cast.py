@@ -17,9 +17,9 @@ Example: phlows cast --target all --toast 'Back in five minutes'
 Push a message to the connected clients of a host, and print the receipt.
 
 The message is made of apply commands, given as options, and of items:
-key=text, or key:=json for a value that is not text. Options that are given
-again add up. --data gives the whole message, or the object that options and
-items are added to.
+key=text, or key:=json for a value that is not text; key:=@FILE and key:=- are
+the JSON of a file, or of stdin. Options that are given again add up. --data
+gives the whole message, or the object that options and items are added to.
 
 \b
 More examples:

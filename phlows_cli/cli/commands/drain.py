@@ -28,12 +28,14 @@ then sockets are closed with 1012, their close hooks run, and it ends.
 def drain(wait: bool, url: str | None, config_path: str | None, as_json: bool) -> None:
     """Ask for the drain, and wait for its end."""
     from phlows_cli.cli.client import client_for
+    from phlows_cli.cli.progress import waiting
     from phlows_cli.config import find_config, load_config
 
     client = client_for(load_config(find_config(config_path)), url)
     answer = client.post("/drain", b"")
     if wait:
-        _see_off(client)
+        with waiting("waiting for the broker to end"):
+            _see_off(client)
     emit(answer, as_json, lambda: "the broker has ended" if wait else "the broker is stopping")
 
 

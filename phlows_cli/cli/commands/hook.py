@@ -51,7 +51,12 @@ More examples:
 @click.argument("name", metavar="HOOK", shell_complete=completing.hook_names)
 @click.argument("message", required=False)
 @host_option
-@click.option("--token", metavar="TOKEN", default="", help="The token that the hook is given.")
+@click.option(
+    "--token",
+    metavar="TOKEN|@FILE|-",
+    default="",
+    help="The token that the hook is given, or a file of it, or stdin.",
+)
 @click.option(
     "--socket",
     metavar="ID",
@@ -179,4 +184,13 @@ def _event(
         # A file or a pipe ends with a newline that no client would send.
         content = read_argument(message).removesuffix(b"\n")
         data = message_text(content, config.limits.max_message)
-    return Hook(name, host.name, token, socket or urandom(8).hex(), data)
+    return Hook(name, host.name, _token(token, message), socket or urandom(8).hex(), data)
+
+
+def _token(typed: str, message: str | None) -> str:
+    """Read a token as it was typed, or from where that says: without its newline."""
+    from phlows_cli.cli.items import read_argument
+
+    if typed == message == "-":
+        raise UsageError("stdin is one thing: the token or the message, not both")
+    return read_argument(typed).removesuffix(b"\n").decode("utf-8", "surrogateescape")

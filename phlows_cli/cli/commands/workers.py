@@ -64,11 +64,13 @@ def reload(
 ) -> None:
     """Replace workers, and tell how many."""
     from phlows_cli.cli.client import client_for
+    from phlows_cli.cli.progress import waiting
     from phlows_cli.config import find_config, load_config
 
     client = client_for(load_config(find_config(config_path)), url)
     body = json.dumps({"host": host} if host else {}).encode()
-    done = client.post("/workers/reload", body, timeout=RELOAD_TIMEOUT)
+    with waiting("new workers boot, and the old ones finish"):
+        done = client.post("/workers/reload", body, timeout=RELOAD_TIMEOUT)
     emit(done, as_json, lambda: _replaced(done))
     ctx.exit(1 if done["failed"] else 0)
 
