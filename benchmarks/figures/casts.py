@@ -81,8 +81,13 @@ def _windows(
 def _cast(
     plan: Plan, present: Present, generators: Sequence[Generator], window: int
 ) -> list[list[Round]]:
-    measures = [lambda seconds, each=each: each.cast(Turn(window, seconds)) for each in generators]
-    return in_turns(plan, present, measures)
+    measures = [partial(_cast_for, each, window) for each in generators]
+    # One by one: 32 casts to 18,000 sockets take some contenders ten seconds.
+    return in_turns(plan, present, measures, [partial(_cast_for, each, 1) for each in generators])
+
+
+def _cast_for(generator: Generator, window: int, seconds: float) -> Round:
+    return generator.cast(Turn(window, seconds))
 
 
 def _generator_alone(crowd: Crowd, window: int) -> str:

@@ -87,11 +87,14 @@ def one_round(contender: Contender, measure: Callable[[], Round]) -> Round:
 
 
 def in_turns(
-    plan: Plan, present: Present, measures: Sequence[Callable[[float], Round]]
+    plan: Plan,
+    present: Present,
+    measures: Sequence[Callable[[float], Round]],
+    warm_ups: Sequence[Callable[[float], Round]] | None = None,
 ) -> list[list[Round]]:
-    """Warm each contender up, then all of them round by round."""
+    """Warm each contender up, by default with the same, then all of them round by round."""
     pairs = list(zip(present.contenders, measures, strict=True))
-    for contender, measure in pairs:
+    for contender, measure in zip(present.contenders, warm_ups or measures, strict=True):
         one_round(contender, partial(measure, min(WARM_UP, plan.seconds)))
     runs = [partial(one_round, each, partial(measure, plan.seconds)) for each, measure in pairs]
     return interleaved(runs, plan.rounds)

@@ -34,7 +34,7 @@ struct round {
     struct part *parts;
     uint32_t *next;    /* listener x line: the number that has to come */
     struct times each, last, echo;
-    double begin, end;
+    double begin, end, heard;
     int64_t started, done, delivered, probes, echoes;
     struct part echo_part;
 };
@@ -254,6 +254,11 @@ static int read_event(struct round *round, uint64_t mark)
     return mark & LINE ? read_line(round, (int)(mark & 0xffff)) : read_listener(round, (int)mark);
 }
 
+static int is_owed(const struct round *round)
+{
+    return round->done < round->started || round->echoes < round->probes;
+}
+
 static int read_events(struct round *round, int wait)
 {
     struct epoll_event events[EVENTS];
@@ -261,9 +266,11 @@ static int read_events(struct round *round, int wait)
 
     if (count < 0 && errno != EINTR)
         return fail(round->outcome, "polling: %s", strerror(errno));
-    if (count == 0 && (wait == STALLED || now() > round->end + STALLED / 1000.0))
+    if (count > 0)
+        round->heard = now();
+    if (count == 0 && is_owed(round) && now() > round->heard + STALLED / 1000.0 - 0.1)
         return fail(round->outcome, "nothing more came in %d ms: %lld casts, %lld deliveries, %lld whole",
-                    wait, (long long)round->started, (long long)round->delivered, (long long)round->done);
+                    STALLED, (long long)round->started, (long long)round->delivered, (long long)round->done);
     for (int index = 0; index < count; index++)
         if (read_event(round, events[index].data.u64))
             return -1;
@@ -274,7 +281,7 @@ static int is_over(struct round *round, double at)
 {
     const struct casting *plan = round->plan;
 
-    if (at < round->end || round->done < round->started || round->echoes < round->probes)
+    if (at < round->end || is_owed(round))
         return 0;
     return plan->rate <= 0 || round->started >= (int)(plan->rate * plan->seconds);
 }
@@ -285,6 +292,7 @@ static int run(struct round *round)
 
     round->begin = now();
     round->end = round->begin + round->plan->seconds;
+    round->heard = round->begin;
     while (!is_over(round, at = now())) {
         int is_idle = round->plan->line_count == 0 || round->plan->rate > 0 || round->probes > 0;
 

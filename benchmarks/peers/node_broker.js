@@ -129,4 +129,5 @@ function pingAll() {
 }
 
 if (pingSeconds) setInterval(pingAll, pingSeconds * 1000)
+server.keepAliveTimeout = 600000 // a bridge connection that waits stays open
 server.listen(Number(port), '127.0.0.1', 1024)

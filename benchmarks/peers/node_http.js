@@ -31,4 +31,5 @@ const server = http.createServer((request, response) => {
     answer(response, 200, { status: 'ok', host: message.host, sent: sockets.length })
   })
 })
+server.keepAliveTimeout = 600000 // a bridge connection that waits stays open
 server.listen(Number(port), '127.0.0.1', 1024)

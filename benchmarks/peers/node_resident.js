@@ -56,4 +56,5 @@ front.on('connection', (socket, request) => {
     next()
   })
 })
+server.keepAliveTimeout = 600000 // a bridge connection that waits stays open
 server.listen(Number(port), '127.0.0.1', 1024)
