@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from phlows_cli.cli.tui.actions import QUIT, press
+from phlows_cli.cli.tui.connection import shown
 from phlows_cli.cli.tui.keys import Key, KeyReader
 from phlows_cli.cli.tui.paint import paint
 from phlows_cli.cli.tui.sources import Sources
@@ -38,7 +39,7 @@ def run(client: Callable[[], BrokerClient], wanted: EventFilter) -> None:
         RefusedError: it does not want us.
     """
     first = client()
-    state = State(first.url, wanted)
+    state = State(shown(first.url), wanted)
     state.tick(time.monotonic(), time.time())
     query = {"host": wanted.host} if wanted.host else {}
     state.apply_health(first.get("/health"))

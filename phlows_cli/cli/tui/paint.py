@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from phlows_cli.cli.tui import layout
 from phlows_cli.cli.tui.actions import SEARCH
+from phlows_cli.cli.tui.connection import shown
 from phlows_cli.cli.tui.header import header
 from phlows_cli.cli.tui.lines import BAD, QUIET, WARN, end_of, line, rule
 from phlows_cli.cli.tui.panes import connections, detail, events
@@ -85,9 +86,11 @@ def _footer(state: State) -> Text:
     if state.typing is not None:
         return _typed(state, state.typing)
     if state.message:
-        return line([(f" {state.message}", BAD if state.is_alarming else "bold")], state.width)
+        return line(
+            [(f" {shown(state.message)}", BAD if state.is_alarming else "bold")], state.width
+        )
     if state.problem:
-        return line([(f" {state.problem}", BAD)], state.width)
+        return line([(f" {shown(state.problem)}", BAD)], state.width)
     parts: list[Part] = [" "]
     for key, what in KEYS:
         parts += [(key, "bold"), (f" {what}  ", QUIET)]
@@ -96,7 +99,7 @@ def _footer(state: State) -> Text:
 
 def _typed(state: State, typing: Typing) -> Text:
     if typing.problem:
-        return line([(f" {typing.problem}", BAD)], state.width)
+        return line([(f" {shown(typing.problem)}", BAD)], state.width)
     label = " search: " if typing.purpose == SEARCH else " cast (key=text or JSON): "
     text = end_of(typing.text, state.width - len(label) - 1)
     return line([(label, "bold"), text, (" ", "reverse")], state.width)

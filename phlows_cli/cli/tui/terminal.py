@@ -61,7 +61,8 @@ class Terminal:
         for end in (self._wake_end, self._wake_start):
             os.set_blocking(end, False)
         for number in DEADLY:
-            self._handlers[number] = signal.signal(number, _end)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup asks
+                self._handlers[number] = signal.signal(number, _end)
         for number in NOTICED:
             self._handlers[number] = signal.signal(number, self._notice)
         try:
@@ -208,5 +209,6 @@ class Terminal:
 def _end(number: int, _frame: FrameType | None) -> None:
     # Once: what asks again while the terminal is given back is obeyed at once.
     for other in DEADLY:
-        signal.signal(other, signal.SIG_DFL)
+        if signal.getsignal(other) is _end:
+            signal.signal(other, signal.SIG_DFL)
     raise EndedError(number)

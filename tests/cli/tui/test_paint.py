@@ -165,6 +165,15 @@ def test_details_show_all_that_is_known_and_its_events():
     assert "its events" in text
 
 
+def test_what_a_broker_answers_does_not_steer_the_terminal():
+    state = lively()
+    state.say("no\x1b[2J\r\n", is_alarming=True)
+    assert painted(state)[-1].strip() == r"no\x1b[2J\r\n"
+    state.say("")
+    state.apply_link("gone\x07")
+    assert painted(state)[-1].strip() == r"gone\x07"
+
+
 def test_a_pause_tells_how_many_wait():
     state = keys(lively(), "p")
     state.apply_event(hook(ROWS[0]))
