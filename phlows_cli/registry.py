@@ -7,6 +7,7 @@ out is parsed and must differ from before by exactly that host.
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -35,8 +36,12 @@ class RegistryError(PhlowsError):
 
 def no_such_host(name: str, known: Iterable[str], path: str) -> RegistryError:
     """Make the error for a host that the file does not have."""
-    there = ", ".join(sorted(known)) or "none"
-    return RegistryError(f"{path}: there is no host {name!r}: registered are {there}")
+    names = sorted(known)
+    near = get_close_matches(name, names, n=1)
+    meant = (
+        f": did you mean {near[0]!r}?" if near else f": registered are {', '.join(names) or 'none'}"
+    )
+    return RegistryError(f"{path}: there is no host {name!r}{meant}")
 
 
 class _Region(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -123,7 +124,7 @@ def test_the_readme_shows_commands_to_type():
 
 @pytest.mark.parametrize("line", [line for text in TEXTS.values() for line in typed(text)])
 def test_every_command_that_is_shown_can_be_typed(line):
-    command, words = leaf(shlex.split(line)[1:])
+    command, words = leaf(shlex.split(re.split(" [|>] ", line)[0])[1:])
     with command.make_context(command.name, words):  # parses, and complains as a terminal would
         pass
 
@@ -194,6 +195,22 @@ def test_the_python_app_of_the_readme_does_what_it_says(token, answer, tmp_path)
     done = subprocess.run(
         [sys.executable, tmp_path / "chat.py", "ws::auth", "example.com", token, "s1"],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == answer
+
+
+@pytest.mark.php
+@pytest.mark.parametrize(("token", "answer"), [("Ann", "true\n"), ("Mallory", "false\n")])
+def test_the_php_app_of_the_readme_does_what_it_says(token, answer, tmp_path):
+    (code,) = blocks(TEXTS["README.md"], "php")
+    (tmp_path / "app.php").write_text(code)
+    shutil.copy(ROOT / "phlows_cli" / "assets" / "phlows.php", tmp_path)
+    php = shutil.which("php-zts") or shutil.which("php")
+    done = subprocess.run(
+        [php, tmp_path / "app.php", "ws::auth", "localhost", token, "s1"],
         capture_output=True,
         text=True,
         check=True,

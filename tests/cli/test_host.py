@@ -523,3 +523,14 @@ def test_the_group_lists_its_commands_with_a_line_each():
     shown = done("--help").stdout
     for line in ("Register a host and its app.", "Take a host out.", "List the", "Show every"):
         assert line in shown
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["host show app.exmaple.com", "hook auth --host app.exmaple.com", "call app.exmaple.com a"],
+)
+def test_a_host_that_is_nearly_right_is_told_which_was_probably_meant(phlows, config, line):
+    config("app.example.com", "other.test")
+    done = phlows(*line.split())
+    assert done.exit_code in (1, 2)
+    assert done.stderr.endswith("'app.exmaple.com': did you mean 'app.example.com'?\n")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from phlows_cli.cli import completing
+from phlows_cli.cli.lazy import did_you_mean
 from phlows_cli.cli.options import (
     config_option,
     host_option,
@@ -134,7 +135,11 @@ def _registered(config: Config, host: str | None, hook_name: str, spelled: str) 
     name = normalise_host(host) if host else sole_host(config)
     found = config.hosts.get(name)
     if found is None:
-        raise UsageError(f"unknown host {name!r}: register it with `phlows host add`, or use --app")
+        meant = did_you_mean(name, config.hosts)
+        raise UsageError(
+            f"unknown host {name!r}"
+            + (meant or ": register it with `phlows host add`, or use --app")
+        )
     if hook_name not in found.hooks:
         raise UsageError(f"{name} has no {hook_name} in its hooks: the broker would run nothing")
     if spelled and spelled != found.hook_class:
