@@ -50,7 +50,7 @@ def latency(plan: Plan) -> list[Figure]:
 def crowds(plan: Plan) -> list[Figure]:
     """To the last of 10,000 beside 1,000; another socket's echo meanwhile."""
     figures = []
-    for count in (100, 1000) if plan.is_quick else (1000, 10000):
+    for count in _crowds(plan):
         with apart(), ExitStack() as stack:
             peers = (contenders.node_echo, contenders.websockets_echo, contenders.picows_echo)
             present = started(stack, plan.starts(contenders.phlows_echo, *peers))
@@ -77,6 +77,12 @@ def crowds(plan: Plan) -> list[Figure]:
             ),
         ]
     return figures
+
+
+def _crowds(plan: Plan) -> tuple[int, ...]:
+    if plan.sockets:
+        return (plan.sockets,)
+    return (100, 1000) if plan.is_quick else (1000, 10000)
 
 
 def _paced(
