@@ -69,7 +69,7 @@ def _milliseconds(_ctx: click.Context, _param: click.Parameter, value: str | Non
 )
 @click.option("--failed", is_flag=True, help="Only hooks that failed, timed out or found no room.")
 @click.option("--lines", is_flag=True, help="Print a line for each event on a terminal, too.")
-@click.option("--no-reconnect", is_flag=True, help="Print lines; end with code 3 when it goes away.")
+@click.option("--no-reconnect", is_flag=True, help="Print lines; end when the broker does, code 3.")
 @url_option
 @config_option
 @json_option
