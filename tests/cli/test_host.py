@@ -529,8 +529,9 @@ def test_the_group_lists_its_commands_with_a_line_each():
     "line",
     ["host show app.exmaple.com", "hook auth --host app.exmaple.com", "call app.exmaple.com a"],
 )
-def test_a_host_that_is_nearly_right_is_told_which_was_probably_meant(phlows, config, line):
-    config("app.example.com", "other.test")
+def test_a_host_that_is_nearly_right_is_told_which_was_probably_meant(phlows, tmp_path, line):
+    hosts = [f'[hosts."{name}"]\nhooks = []\n' for name in ("app.example.com", "other.test")]
+    (tmp_path / "phlows.toml").write_text("".join(hosts))
     done = phlows(*line.split())
     assert done.exit_code in (1, 2)
     assert done.stderr.endswith("'app.exmaple.com': did you mean 'app.example.com'?\n")
