@@ -529,9 +529,12 @@ def test_the_group_lists_its_commands_with_a_line_each():
     "line",
     ["host show app.exmaple.com", "hook auth --host app.exmaple.com", "call app.exmaple.com a"],
 )
-def test_a_host_that_is_nearly_right_is_told_which_was_probably_meant(phlows, tmp_path, line):
+def test_a_host_that_is_nearly_right_is_told_which_was_probably_meant(
+    phlows, tmp_path, monkeypatch, line
+):
     hosts = [f'[hosts."{name}"]\nhooks = []\n' for name in ("app.example.com", "other.test")]
     (tmp_path / "phlows.toml").write_text("".join(hosts))
+    monkeypatch.setenv("PHLOWS_CONFIG", str(tmp_path / "phlows.toml"))
     done = phlows(*line.split())
     assert done.exit_code in (1, 2)
     assert done.stderr.endswith("'app.exmaple.com': did you mean 'app.example.com'?\n")
