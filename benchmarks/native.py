@@ -36,6 +36,7 @@ class _Outcome(ctypes.Structure):
     _fields_ = [
         ("elapsed", ctypes.c_double),
         ("count", ctypes.c_int64),
+        ("pings", ctypes.c_int64),
         *((name, _Spread) for name in ("each", "last", "echo")),
         ("problem", ctypes.c_char * 400),
     ]
@@ -210,6 +211,7 @@ def _run(name: str, plan: ctypes.Structure) -> Round:
         rate=outcome.count / outcome.elapsed,
         busy=ran / outcome.elapsed,
         ran=ran,
+        pings=outcome.pings,
         each=_spread(outcome.each),
         last=_spread(outcome.last),
         echo=_spread(outcome.echo),

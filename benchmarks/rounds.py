@@ -35,6 +35,8 @@ class Round:
     """The share of that time in which the load generator was running."""
     ran: float = 0.0
     """Seconds of processor that the load generator took."""
+    pings: int = 0
+    """Pings that were answered meanwhile."""
     each: Spread | None = None
     """Of a delivery (at a fixed rate: from when its cast was due), or of an answer."""
     last: Spread | None = None

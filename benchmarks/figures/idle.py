@@ -52,11 +52,13 @@ def keepalive(plan: Plan) -> list[Figure]:
         starts = _starts(plan, Path(folder), contenders.node_pinging)
         if plan.is_quick:  # half a minute each
             starts = dict(list(starts.items())[:2])
-        measure = partial(_share, count=count, seconds=contenders.PING)
+        pings: list[str] = []
+        measure = partial(_share, count=count, seconds=contenders.PING, pings=pings)
         taken, left_out = _each(starts, 1, measure)
     title = f"{count:,} idle sockets, a ping each {contenders.PING} s"
     remark = f"over {contenders.PING} s, each contender alone, in a fresh process"
-    return [Figure(f"keepalive.{count}", title, "% of a core", taken, (remark, *left_out))]
+    remarks = (remark, f"pings answered: {', '.join(pings)}", *left_out)
+    return [Figure(f"keepalive.{count}", title, "% of a core", taken, remarks)]
 
 
 def _starts(plan: Plan, folder: Path, node: Start) -> dict[str, Start]:
@@ -89,10 +91,11 @@ def _each(
     return series, list(left_out.values())
 
 
-def _share(start: Start, count: int, seconds: float) -> float:
+def _share(start: Start, count: int, seconds: float, pings: list[str]) -> float:
     with ExitStack() as stack:
         contender = stack.enter_context(start())
         generator = stack.enter_context(Generator(contender, Crowd(count))).ready()
         generator.attend(1.0)
         outcome = one_round(contender, lambda: generator.attend(seconds))
+        pings.append(f"{outcome.pings:,} of {contender.name}")
         return outcome.cost / 1e6 / seconds * 100  # nothing was delivered: the cost is of one

@@ -136,6 +136,7 @@ long control_frame(struct outcome *outcome, int fd, const unsigned char *bytes, 
                     length > 2 ? (int)length - 2 : 0, bytes + 4);
     pong[1] = (char)(0x80 | length); /* the mask stays zero: allowed, and still masked */
     memcpy(pong + 6, bytes + 2, length);
+    outcome->pings++;
     return send_all(outcome, fd, pong, 6 + length) ? -1 : (long)(2 + length);
 }
 

@@ -24,6 +24,7 @@ struct spread {
 struct outcome {
     double elapsed;
     int64_t count;          /* deliveries, answers or handshakes, each seen */
+    int64_t pings;          /* answered meanwhile */
     struct spread each;     /* of a delivery, an answer */
     struct spread last;     /* of a cast: to the last of its receivers */
     struct spread echo;     /* of the probe beside the casts */

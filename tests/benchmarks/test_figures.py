@@ -58,7 +58,10 @@ def test_a_figure_is_measured_with_phlows_and_who_else_is_there(name, monkeypatc
 
 @pytest.mark.cc
 def test_idle_sockets_are_held_while_their_share_of_a_core_is_read():
-    assert idle._share(contenders.phlows, 10, 0.2) >= 0
+    pings = []
+
+    assert idle._share(contenders.phlows, 10, 0.2, pings) >= 0
+    assert pings == ["0 of phlows"]
 
 
 @pytest.mark.cc

@@ -94,6 +94,7 @@ def test_pings_between_deliveries_are_answered_and_not_counted(ping):
         outcome = all_.cast(Turn(4, SHORT))
 
         assert outcome.count == server.casts * SOCKETS
+        assert 0 < outcome.pings < outcome.count
 
 
 @pytest.mark.parametrize(
