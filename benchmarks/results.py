@@ -98,6 +98,7 @@ def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 def plots(figures: Sequence[Figure]) -> dict[str, str]:
     """Name -> SVG, of what has been measured."""
     drawn = {}
+    figures = [each for each in figures if each.series]  # one that is left out has none
     for window in (1, 32):
         curve = [each for each in figures if _is_of(each, "curve", window)]
         if curve:

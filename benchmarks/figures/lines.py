@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from benchmarks import bridge, contenders, echo
+from benchmarks import bridge, contenders, echo, native
 from benchmarks import handshakes as shaking
 from benchmarks.cores import apart
 from benchmarks.figures.plan import turns
@@ -19,7 +19,7 @@ def bridge_requests(plan: Plan) -> list[Figure]:
     """Bridge requests a second that reach nobody, one by one and pipelined."""
     starts = plan.starts(contenders.phlows, contenders.node_http)
     figures = []
-    for depth in bridge.DEPTHS:
+    for depth in bridge.DEPTHS if native.is_there() else bridge.DEPTHS[:1]:
         title = f"bridge, cast to nobody, {bridge.CONNECTIONS} connections, {depth} deep"
         measure = partial(bridge.measure, depth=depth)
         with apart():

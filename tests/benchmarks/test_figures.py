@@ -145,6 +145,15 @@ def test_what_is_there_of_an_unfinished_run_says_so(tmp_path):
     assert "**idle: it ended**" in text
 
 
+def test_a_figure_that_is_left_out_is_told_and_not_drawn(tmp_path, monkeypatch):
+    monkeypatch.setitem(FIGURES, "handshakes", missing)
+    done = CliRunner().invoke(main, ["handshakes", "--output", str(tmp_path)])
+
+    assert done.exit_code == 0
+    assert "handshakes: left out: there is no such peer" in (tmp_path / "results.md").read_text()
+    assert not list((tmp_path / "plots").iterdir())
+
+
 def test_a_figure_that_fails_leaves_the_others_and_fails_the_run(tmp_path, monkeypatch):
     def fails(plan):
         raise CountError("one delivery is lost")
