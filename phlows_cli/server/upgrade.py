@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from phlows_cli.errors import RequestError
@@ -58,6 +59,11 @@ def admit(front: Front, request: Request, caller: Caller, *, is_tls: bool) -> Ad
         raise RequestError(f"no cookie {host.token_cookie!r}: log in first", 401)
     address = front.access.client_address(request, caller)
     front.broker.admit(app, address)
-    return Admission(
-        app, response, claim, address, request.headers.get("user-agent", "")[:AGENT_LENGTH]
-    )
+    agent = _agent(request.headers.get("user-agent", "")[:AGENT_LENGTH])
+    return Admission(app, response, claim, address, agent)
+
+
+@lru_cache(256)
+def _agent(text: str) -> str:
+    """The User-Agent as text; sockets with the same browser share it."""
+    return text if text.isascii() else text.encode("latin-1").decode("utf-8", "replace")

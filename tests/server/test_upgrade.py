@@ -259,3 +259,21 @@ async def test_a_host_over_its_sockets_leaves_room_for_those_that_leave():
         client.reset()
         await scene.told("close")
         await scene.opened()
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("Firefox/145", "Firefox/145"),
+        ("k\xc3\xa4se/1", "käse/1"),
+        ("k\xe4se/1", "k\ufffdse/1"),
+        ("a" * 300, "a" * 256),
+    ],
+)
+async def test_the_user_agent_is_kept_as_text_and_cut(sent, kept):
+    async with serving(auth="none") as scene:
+        client = await scene.client()
+        client.send(upgrade(user_agent=sent).decode().encode("latin-1"))
+        assert (await client.answer()).status == 101
+        (session,) = scene.broker.sessions()
+        assert session.peer.agent == kept
