@@ -53,7 +53,10 @@ class FakePeer:
     def code(self):
         return None if self.closed is None else self.closed[0]
 
-    def send(self, frame, extra=0):
+    def reply(self, frame, extra=0):
+        return self.send(frame)
+
+    def send(self, frame):
         if self.closed is not None or (self.session and self.session.is_gone):
             return False
         if self.is_slow:

@@ -46,8 +46,11 @@ class Peer(Protocol):
     def agent(self) -> str:
         """The client's User-Agent, cut."""
 
-    def send(self, frame: bytes, extra: int = 0) -> bool:
-        """Queue one frame; false when it cannot take it and is being closed.
+    def send(self, frame: bytes) -> bool:
+        """Queue one frame; false when it cannot take it and is being closed."""
+
+    def reply(self, frame: bytes, extra: int = 0) -> bool:
+        """The same for a frame of this client alone, which others do not hold up.
 
         `extra` bytes may wait for it besides limits.send_buffer.
         """
@@ -182,9 +185,9 @@ class Session:
             self.peer.close(code, reason)
             self.left(code, reason, departure(code))
 
-    def deliver(self, frame: bytes, extra: int = 0) -> bool:
-        """Send a frame; false when the client cannot take it."""
-        if self.peer.send(frame, extra):
+    def deliver(self, frame: bytes) -> bool:
+        """Send the frame of a cast; false when the client cannot take it."""
+        if self.peer.send(frame):
             self.sent += 1
             return True
         return False
@@ -302,7 +305,7 @@ class Session:
             return
         result = await self.app.call(self._hook("receive", text), self._reply)
         if not result.is_accepted:
-            self.deliver(_HOOK_FAILED)
+            self._answer(_HOOK_FAILED)
 
     def _is_late_auth(self, text: str) -> bool:
         """Whether this is the auth message that the cookie made needless."""
@@ -338,8 +341,13 @@ class Session:
 
     def _reply(self, value: bytes) -> None:
         # What one hook may print must reach a client that reads, however fast it is printed.
-        if not self.deliver(text_frame(value), self._broker.limits.output):
+        if not self._answer(text_frame(value), self._broker.limits.output):
             self._broker.drops.count("answer to a socket that is gone")
+
+    def _answer(self, frame: bytes, extra: int = 0) -> bool:
+        is_sent = self.peer.reply(frame, extra)
+        self.sent += is_sent
+        return is_sent
 
     def _refuse(self, result: HookResult, code: CloseCode, hook_name: str) -> None:
         if result.outcome is Outcome.REFUSED:
@@ -354,7 +362,7 @@ class Session:
         now = self._broker.clock()
         if now - self._complained_at >= COMPLAINT_INTERVAL:
             self._complained_at = now
-            self.deliver(text_frame(msgspec.json.encode({"error": problem})))
+            self._answer(text_frame(msgspec.json.encode({"error": problem})))
 
     def _is_full(self) -> bool:
         waiting = self._pending or ()

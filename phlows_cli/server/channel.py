@@ -189,7 +189,7 @@ class Channel(Outbox, asyncio.Protocol):
         """Send what the reader has to say: pongs, or the close frame of a failure."""
         data = self._reader.data_to_send()
         if data:
-            self.send(data)
+            self.reply(data)
         controls = self._reader.control_frames
         if controls:
             self._reader.control_frames = 0
@@ -198,7 +198,7 @@ class Channel(Outbox, asyncio.Protocol):
     def _echo_close(self, event: PeerClose) -> None:
         data = self._reader.data_to_send()
         if data:
-            self.send(data)
+            self.reply(data)
         self._end_stream()
         self._leave(event.code, event.reason)
 

@@ -331,7 +331,7 @@ class Connection(asyncio.Protocol):
         front.adopt(channel)
         if self._is_stalled:
             channel.stall()
-        channel.send(admission.response)
+        channel.reply(admission.response)
         session.start()
         transport.resume_reading()
         if early:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SLICE: Final = 192
-"""Sockets written a loop turn: one cast to 10,000 must not stall the others."""
+"""Sockets written a loop turn, and as many replies: one cast to 10,000 must not stall the others."""
 
 FLUSH_SIZE: Final = 65_536
 """Bytes gathered before they are written at once, so that TCP can push back."""
@@ -30,6 +30,7 @@ class Flusher:
         self.waiting = 0
         self.stalled: dict[Outbox, None] = {}
         self._due: deque[Outbox] = deque()
+        self._replies: deque[Outbox] = deque()
         self._is_scheduled = False
         self._call_soon: Callable[..., object] = asyncio.get_running_loop().call_soon
 
@@ -46,14 +47,20 @@ class Flusher:
             self._is_scheduled = True
             self._call_soon(self._flush_slice)
 
+    def hasten(self, outbox: Outbox) -> None:
+        """Write this outbox, which was added, before those that only casts wait for."""
+        self._replies.append(outbox)
+
     def _flush_slice(self) -> None:
-        due = self._due
+        replies, due = self._replies, self._due
         try:
+            for _ in range(min(SLICE, len(replies))):
+                replies.popleft().flush()
             for _ in range(min(SLICE, len(due))):
                 due.popleft().flush()
         finally:
-            self._is_scheduled = bool(due)
-            if due:
+            self._is_scheduled = bool(due or replies)
+            if self._is_scheduled:
                 self._call_soon(self._flush_slice)
 
     def fullest(self) -> Outbox | None:
@@ -113,6 +120,13 @@ class Outbox:
         if self.size > self.flusher.flush_size:
             self.flush()
         return True
+
+    def reply(self, frame: bytes, extra: int = 0) -> bool:
+        """Queue a frame that does not wait its turn behind those of a large cast."""
+        is_taken = self.send(frame, extra)
+        if self._frames and not self.is_stalled:
+            self.flusher.hasten(self)
+        return is_taken
 
     def seal(self, frame: bytes, *, ends: bool) -> None:
         """Queue the last bytes; later ones are refused.

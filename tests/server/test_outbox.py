@@ -104,6 +104,50 @@ def test_a_slice_of_the_sockets_is_written_each_turn(scene):
     assert not scene.turns
 
 
+def test_a_reply_does_not_wait_behind_a_large_cast(scene):
+    clients = [scene.client() for _ in range(3 * SLICE)]
+    for client in clients:
+        client.send(b"cast ")
+    last = clients[-1]
+    assert last.reply(b"reply")
+    scene.turns.run()
+    assert last.transport.written == b"cast reply", "in order, and in one write"
+    assert [client.transport.written for client in clients[SLICE:-1]] == [b""] * (2 * SLICE - 1)
+    last.send(b" more")
+    for _ in range(3):
+        scene.turns.run()
+    assert {client.transport.written for client in clients[:-1]} == {b"cast "}
+    assert last.transport.written == b"cast reply more"
+    assert not scene.turns
+
+
+def test_a_reply_alone_is_written_in_the_next_turn(scene):
+    client = scene.client()
+    client.reply(b"a")
+    client.reply(b"b")
+    scene.turns.run()
+    assert client.transport.written == b"ab"
+
+
+def test_a_crowd_of_replies_leaves_a_turn_for_casts(scene):
+    member, clients = scene.client(), [scene.client() for _ in range(2 * SLICE)]
+    member.send(b"cast")
+    for client in clients:
+        client.reply(b"reply")
+    scene.turns.run()
+    assert member.transport.written == b"cast"
+    scene.turns.run()
+    assert {client.transport.written for client in clients} == {b"reply"}
+
+
+def test_a_reply_to_a_stalled_client_waits_as_a_cast_does(scene):
+    client = scene.stalled()
+    assert client.reply(b"reply", 10)
+    client.transport.reads()
+    scene.turns.run()
+    assert client.transport.written == b"xreply"
+
+
 def test_frames_that_come_before_a_sockets_slice_leave_with_the_earlier_ones(scene):
     clients = [scene.client() for _ in range(SLICE + 1)]
     for client in clients:
