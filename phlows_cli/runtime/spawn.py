@@ -16,12 +16,13 @@ import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import IO, TYPE_CHECKING, Final, Protocol, Self, TypeAlias
 
 from phlows_cli.runtime.reaping import collect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 Command: TypeAlias = "Sequence[str | bytes]"
 
@@ -207,9 +208,15 @@ def _attributes(libc: ctypes.CDLL) -> ctypes.Array[ctypes.c_char]:
     return attributes
 
 
-def _texts(items: Iterable[bytes]) -> ctypes.Array[ctypes.c_char_p]:
-    texts = [*items, None]
-    return (ctypes.c_char_p * len(texts))(*texts)
+def _texts(items: Sequence[bytes]) -> ctypes.Array[ctypes.c_char_p]:
+    """Texts as C has them; the first of the NULLs behind them is their end."""
+    return _room_for(max(16, 1 << len(items).bit_length()))(*items)
+
+
+@lru_cache
+def _room_for(count: int) -> type[ctypes.Array[ctypes.c_char_p]]:
+    """The type of an array; each that is made is left to the garbage collector."""
+    return ctypes.c_char_p * count
 
 
 def _variable(name: str, value: str) -> bytes:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SLICE: Final = 192
-"""Sockets written a loop turn, and as many replies: one cast to 10,000 must not stall the others."""
+"""Sockets written a loop turn, and as many replies: a cast to 10,000 must not stall them."""
 
 FLUSH_SIZE: Final = 65_536
 """Bytes gathered before they are written at once, so that TCP can push back."""
