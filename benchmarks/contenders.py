@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PING: Final = 25
-"""Seconds between two pings, for all contenders that send them."""
+"""Seconds between two pings where their cost is the figure."""
+
+RARELY: Final = 600
+"""Seconds between two pings elsewhere: sockets wait longer for their round than a pong may take."""
 
 
 class Start(Protocol):
@@ -31,7 +34,12 @@ class Start(Protocol):
 
 @contextlib.contextmanager
 def phlows(
-    app: Path | None = None, *, in_flight: int = 10, host: str = "", echoes: bool = False
+    app: Path | None = None,
+    *,
+    in_flight: int = 10,
+    host: str = "",
+    echoes: bool = False,
+    ping: int = RARELY,
 ) -> Iterator[Contender]:
     """`phlows serve` as installed; a push-only host, or one for `app`.
 
@@ -40,13 +48,14 @@ def phlows(
         in_flight: hooks side by side.
         host: the host's settings as TOML lines, instead of those.
         echoes: every app is a line of Python in the broker: what is sent comes back.
+        ping: seconds between two pings of a socket.
     """
     if importlib.util.find_spec("phlows_cli.__main__") is None:
         raise MissingToolError("phlows_cli has no __main__: nothing to measure")
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="phlows-bench-") as folder:
         state, config = Path(folder, "state"), Path(folder, "phlows.toml")
-        config.write_text(_config(port, state, host or _host(app, in_flight), in_flight))
+        config.write_text(_config(port, state, ping, host or _host(app, in_flight), in_flight))
         program = [str(PEERS / "phlows_echo.py")] if echoes else ["-m", "phlows_cli"]
         command = [sys.executable, *program, "serve", "--config", str(config)]
         contender = Contender("phlows", port, lists_sockets=True)
@@ -56,8 +65,8 @@ def phlows(
             yield contender
 
 
-def _config(port: int, state: Path, host: str, in_flight: int) -> str:
-    server = f'[server]\nport = {port}\nstate_dir = "{state}"\nping_interval = {PING}.0\n'
+def _config(port: int, state: Path, ping: int, host: str, in_flight: int) -> str:
+    server = f'[server]\nport = {port}\nstate_dir = "{state}"\nping_interval = {ping}.0\n'
     limits = f"[limits]\nconcurrency = {in_flight}\n"
     return f'{server}{limits}[hosts."{HOST}"]\n{host}'
 
@@ -70,7 +79,7 @@ def _host(app: Path | None, in_flight: int) -> str:
 
 def phlows_with_close(app: Path) -> contextlib.AbstractContextManager[Contender]:
     """With a close hook that every socket is owed: the journal holds each."""
-    return phlows(host=f'app = "{app}"\nhooks = ["close"]\n')
+    return phlows(host=f'app = "{app}"\nhooks = ["close"]\n', ping=PING)
 
 
 def phlows_with_tokens(app: Path) -> contextlib.AbstractContextManager[Contender]:
@@ -127,7 +136,7 @@ def nchan(app: Path | None = None) -> Iterator[Contender]:
             template.replace("{module}", str(module))
             .replace("{folder}", folder)
             .replace("{port}", str(port))
-            .replace("{ping}", str(PING))
+            .replace("{ping}", str(RARELY))
         )
         command = [program, "-p", folder, "-c", str(config), "-e", "stderr"]
         with running(Contender("nchan", port, speech=Channels()), command, PEERS) as contender:
@@ -142,7 +151,7 @@ def _python_peer(
         raise BenchmarkError(f"{name} runs no app")
     packages = install_python_peer(name)
     port, cast_port = free_port(), free_port()
-    command = [sys.executable, str(PEERS / module), str(port), str(cast_port), str(PING), *more]
+    command = [sys.executable, str(PEERS / module), str(port), str(cast_port), str(RARELY), *more]
     python = {"PYTHONPATH": str(packages)}
     with running(Contender(name, port, cast_port=cast_port), command, PEERS, python) as contender:
         yield contender

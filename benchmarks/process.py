@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -31,6 +32,8 @@ _START: Final = 15.0
 _STOP: Final = 5.0
 _SAID_LIMIT: Final = 2000
 _DIE_WITH_PARENT: Final = 1  # PR_SET_PDEATHSIG
+_PORTS: Final = range(20_000, 32_768)
+"""Below those that Linux hands out by itself, and above what services use most."""
 
 
 @dataclass(slots=True)
@@ -99,11 +102,12 @@ def _resident(pid: int) -> int:
 
 
 def free_port() -> int:
-    """A loopback port that was free just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A loopback port that was free just now, and that the system hands to nobody."""
+    for port in random.sample(_PORTS, 100):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise BenchmarkError(f"100 ports of {_PORTS[0]} to {_PORTS[-1]} are in use")
 
 
 @contextlib.contextmanager

@@ -36,7 +36,11 @@ class Started:
         self.lines = Growing()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
-        self._says(ready)
+        try:
+            self._says(ready)
+        except BaseException:
+            self.stop("kill")
+            raise
 
     def _read(self):
         with self.process.stderr as lines:

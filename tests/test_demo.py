@@ -18,7 +18,7 @@ from phlows_cli import demo, demo_job
 from phlows_cli.demo_job import JOBS_AT_ONCE, PHASES, STEPS, JobServer
 from phlows_cli.errors import UsageError
 from tests.conformance.client import WebSocket
-from tests.conformance.program import free_port
+from tests.ports import free_port
 from tests.started import DEADLINE, Started, failed
 
 ASSETS = Path(phlows_cli.__file__).parent / "assets" / "demo"

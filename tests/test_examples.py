@@ -10,7 +10,7 @@ import pytest
 import tomli_w
 
 from tests.conformance.client import ClosedError, WebSocket
-from tests.conformance.program import free_port
+from tests.ports import free_port
 from tests.started import Started
 
 ROOT = Path(__file__).parents[1]

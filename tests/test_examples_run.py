@@ -16,7 +16,8 @@ import pytest
 from websockets.sync.client import connect
 
 from tests.cli.nursery import Nursery
-from tests.conformance.program import environment, free_port
+from tests.conformance.program import environment
+from tests.ports import free_port
 from tests.started import Started
 from tests.test_docs import ROOT, TEXTS, blocks
 

@@ -72,6 +72,7 @@ class Resident(Admitting):
         self._idle: deque[Worker] = deque()
         self._takers: deque[asyncio.Future[Worker | str]] = deque()
         self._booting = 0
+        self._starting = 0
         self._backoff = Backoff(host.name, self._tend)
         self._tasks = Tasks()
         self._reaper: asyncio.TimerHandle | None = None
@@ -81,8 +82,8 @@ class Resident(Admitting):
 
     @property
     def worker_count(self) -> int:
-        """How many workers there are."""
-        return len(self._workers)
+        """How many workers there are, with those whose process is being started."""
+        return len(self._workers) + self._starting
 
     @property
     def problem(self) -> str:
@@ -258,11 +259,14 @@ class Resident(Admitting):
         """Boot a worker; None when that failed, which the backoff knows then."""
         if self._admission.is_stopped:
             return None
+        self._starting += 1
         try:
             worker = await self._start()
         except _CannotStartError as error:
             self._backoff.failed(str(error))
             return None
+        finally:
+            self._starting -= 1
         self._workers.add(worker)
         if self._admission.stopping():  # while it was started
             await self._end(worker, gently=False, leaves_children=False)

@@ -10,7 +10,7 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.conformance.program import free_port
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 SDK = ROOT / "phlows_cli" / "assets" / "phlows.php"
@@ -60,12 +60,14 @@ def website(page, **env):
     )
     watchdog = threading.Timer(DEADLINE, server.kill)
     watchdog.start()
-    while "started" not in (line := server.stderr.readline()):
-        assert line, "the web server did not start"
-    yield f"http://127.0.0.1:{port}/"
-    server.kill()
-    watchdog.cancel()
-    server.communicate()
+    try:
+        while "started" not in (line := server.stderr.readline()):
+            assert line, "the web server did not start"
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        server.kill()
+        watchdog.cancel()
+        server.communicate()
 
 
 class Worker:

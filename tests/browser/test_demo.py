@@ -12,8 +12,9 @@ import threading
 import pytest
 
 from tests.browser.conftest import ROOT, visits
-from tests.conformance.program import environment, free_port
+from tests.conformance.program import environment
 from tests.conftest import leave_out
+from tests.ports import free_port
 
 pytestmark = pytest.mark.browser
 

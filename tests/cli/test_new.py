@@ -15,7 +15,7 @@ from phlows_cli.cli.main import COMMANDS
 from phlows_cli.config import load_config
 from tests.cli.conftest import ROOT
 from tests.conformance.client import RefusedError, WebSocket
-from tests.conformance.program import free_port
+from tests.ports import free_port
 
 LANGUAGES = ["python", pytest.param("php", marks=pytest.mark.php)]
 TESTS = {"python": [sys.executable, "test_app.py"], "php": ["php", "test.php"]}

@@ -20,6 +20,7 @@ import tomli_w
 from tests.conformance.stage import SECRET, Stage
 from tests.conformance.stream import DEADLINE, dial
 from tests.conformance.web import call, read_head, request_bytes
+from tests.ports import free_port
 
 STARTS = 5
 """Tries to get a port: another program may take it between choice and bind."""
@@ -246,7 +247,11 @@ class Program:
         said = self.says("  listening ", '"serving"', "is in use", "stderr ended")
         if chosen := re.search(r"http://127\.0\.0\.1:(\d+)", said):
             self.address = ("127.0.0.1", int(chosen[1]))
-        return "is in use" not in said and said != "stderr ended"
+        if "is in use" not in said and said != "stderr ended":
+            return True
+        self._reader.join(DEADLINE)
+        self.process.wait(DEADLINE)
+        return False
 
     def _read_stderr(self):
         with self.process.stderr as lines:
@@ -365,8 +370,3 @@ def environment(folder):
     """The broker's: without anything of phlows, with something to leak."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PHLOWS")}
     return {**kept, "HOME": str(folder), "BROKERS_OWN": SECRET, "PYTHONUNBUFFERED": "1"}
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]

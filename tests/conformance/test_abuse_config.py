@@ -6,7 +6,8 @@ import pytest
 
 from tests.conformance.client import RefusedError
 from tests.conformance.command import check, run, serve
-from tests.conformance.program import environment, free_port
+from tests.conformance.program import environment
+from tests.ports import free_port
 
 HOST = "app.example.com"
 

@@ -77,6 +77,7 @@ def test_new_code_answers_after_a_reload_under_a_stream_of_events_and_nothing_is
 ):
     program = serve(concurrency=2)
     clients = [join(program.stages[HOST], to=program)[0] for _ in range(4)]
+    asked(clients[0])  # there is a worker to replace from the first round on
     rounds, each = 4, 20
     for version in range(1, rounds + 1):
         for number in range(each):

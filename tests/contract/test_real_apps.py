@@ -10,7 +10,8 @@ import pytest
 
 from tests.conformance.client import RefusedError
 from tests.conformance.conftest import connect, join  # noqa: F401 - fixtures
-from tests.conformance.program import Program, free_port
+from tests.conformance.program import Program
+from tests.ports import free_port
 from tests.runtime.apps import APPS, PHP
 
 ROOMS = 6
@@ -38,7 +39,9 @@ class Server:
         command = [PHP, "-S", f"127.0.0.1:{port}", str(folder / "room_router.php")]
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
         self._process = subprocess.Popen(command, text=True, stderr=subprocess.PIPE, **pipes)
-        assert "started" in self._process.stderr.readline()
+        if "started" not in self._process.stderr.readline():
+            self.stop()
+            raise AssertionError("the web server did not start")
 
     def tell(self, address):
         """Let the app know where the broker is."""

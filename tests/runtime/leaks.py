@@ -16,9 +16,15 @@ with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # opens what
 
 @pytest.fixture(autouse=True)
 def leaves_nothing_behind():
-    before = open_descriptors(), children()
+    before = what_is_open()
     yield
-    assert (open_descriptors(), children()) == before
+    after = what_is_open()
+    assert after == before, f"left: {after - before}, gone: {before - after}"
+
+
+def what_is_open():
+    """The descriptors and the children of this process."""
+    return set(open_descriptors().items()) | {("child", pid) for pid in children()}
 
 
 def open_descriptors():

@@ -78,6 +78,17 @@ async def test_several_workers_boot_side_by_side_for_events_that_do(gate):
         assert runtime.worker_count == 3
 
 
+async def test_a_worker_counts_from_the_moment_on_that_its_process_is_started():
+    async with pool() as runtime:
+        call = asyncio.create_task(runtime.call(told(), Printed()))
+        await until(lambda: runtime.busy == 1)
+        while not runtime.workers():
+            assert runtime.worker_count == 1
+            await asyncio.sleep(0)
+        assert runtime.worker_count == 1
+        await call
+
+
 async def test_a_worker_is_replaced_after_max_jobs():
     async with pool(max_jobs=2) as runtime:
         first, second, third = [await pid_of(runtime) for _ in range(3)]

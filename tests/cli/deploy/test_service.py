@@ -17,7 +17,7 @@ import pytest
 
 from phlows_cli.cli.deploy import deployment, files
 from tests.conformance.client import ClosedError, WebSocket
-from tests.conformance.program import free_port
+from tests.ports import free_port
 from tests.started import DEADLINE, ROOT
 
 EXAMPLES = ROOT / "examples" / "systemd"

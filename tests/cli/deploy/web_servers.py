@@ -15,9 +15,10 @@ from dataclasses import replace
 from tests.certs import ONE, trusting
 from tests.cli.deploy.printed import phlows_output
 from tests.conformance.client import RefusedError, WebSocket, upgrade_bytes
-from tests.conformance.program import Growing, free_port
+from tests.conformance.program import Growing
 from tests.conformance.stream import DEADLINE, Stream
 from tests.conformance.web import read_answer, request_bytes
+from tests.ports import free_port
 
 HOST = "app.test"
 VISITOR = "127.0.0.2"
@@ -64,7 +65,11 @@ class WebServer:
         self.said = Growing()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
-        self.says(self.up)
+        try:
+            self.says(self.up)
+        except BaseException:
+            self.stop()
+            raise
 
     def _read(self):
         with self.process.stderr as lines:
