@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client import CollectorRegistry, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,6 +25,23 @@ BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.
 """Seconds: from a resident worker's answer to the default timeout."""
 
 
+_BOUNDS: Final = (*(str(float(bound)) for bound in BUCKETS), "+Inf")
+
+
+class _Times:
+    """How long the calls of one kind took: how many in each bucket, and in all."""
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS) + 1)
+        self.total = 0.0
+
+    def cumulative(self) -> list[tuple[str, float]]:
+        """The buckets as they are told: each counts those below it, too."""
+        return list(zip(_BOUNDS, map(float, accumulate(self.counts)), strict=True))
+
+
 class Metrics:
     """The metrics of one broker; reading them costs the reader's request only.
 
@@ -30,17 +53,16 @@ class Metrics:
         self._lag = lag
         self._registry = CollectorRegistry()
         self._registry.register(self)
-        self._hooks = Histogram(
-            "phlows_hook_seconds",
-            "Time of a hook call, its wait included.",
-            ("host", "hook", "outcome"),
-            buckets=BUCKETS,
-            registry=self._registry,
-        )
+        self._hooks: dict[tuple[str, str, str], _Times] = {}
 
     def observe(self, hook: Event, result: HookResult) -> None:
         """Count one hook call."""
-        self._hooks.labels(hook.host, hook.name, str(result.outcome)).observe(result.seconds)
+        kind = (hook.host, hook.name, result.outcome)
+        times = self._hooks.get(kind)
+        if times is None:
+            times = self._hooks[kind] = _Times()
+        times.counts[bisect_left(BUCKETS, result.seconds)] += 1
+        times.total += result.seconds
 
     def render(self) -> bytes:
         """All metrics in Prometheus' text format."""
@@ -63,6 +85,17 @@ class Metrics:
         for reason, total in broker.drops.totals.items():
             dropped.add_metric((reason,), total)
         yield dropped
+        yield self._hook_times()
+
+    def _hook_times(self) -> Metric:
+        family = HistogramMetricFamily(
+            "phlows_hook_seconds",
+            "Time of a hook call, its wait included.",
+            labels=("host", "hook", "outcome"),
+        )
+        for (host, hook, outcome), times in self._hooks.items():
+            family.add_metric((host, hook, str(outcome)), times.cumulative(), times.total)
+        return family
 
     def _sockets(self) -> Metric:
         sockets = GaugeMetricFamily(
