@@ -243,6 +243,7 @@ class Resident(Admitting):
 
     def _boot(self) -> None:
         self._booting += 1
+        self._starting += 1
         self._tasks.spawn(self._see_booted())
 
     async def _see_booted(self) -> None:
@@ -257,17 +258,12 @@ class Resident(Admitting):
 
     async def _booted(self) -> Worker | None:
         """Boot a worker; None when that failed, which the backoff knows then."""
-        if self._admission.is_stopped:
-            return None
-        self._starting += 1
         try:
-            worker = await self._start()
-        except _CannotStartError as error:
-            self._backoff.failed(str(error))
-            return None
+            worker = await self._started()
         finally:
             self._starting -= 1
-        self._workers.add(worker)
+        if worker is None:
+            return None
         if self._admission.stopping():  # while it was started
             await self._end(worker, gently=False, leaves_children=False)
             return None
@@ -279,6 +275,18 @@ class Resident(Admitting):
         if failure and not self._admission.is_stopped:
             self._backoff.failed(failure, worker.last_words)
         return None if failure else worker
+
+    async def _started(self) -> Worker | None:
+        """Start a worker's process; None when that failed, or is not to be."""
+        if self._admission.is_stopped:
+            return None
+        try:
+            worker = await self._start()
+        except _CannotStartError as error:
+            self._backoff.failed(str(error))
+            return None
+        self._workers.add(worker)
+        return worker
 
     def _too_slow(self) -> str:
         limit = setting_of(self._host, "timeout")
