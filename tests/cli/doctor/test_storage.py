@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -162,24 +163,42 @@ def test_a_journal_in_memory_is_what_was_asked_for(look, case):
     assert (result.status, "in memory" in result.message) == ("ok", True)
 
 
+def own(folder, options):
+    """The command that gives what it runs next a file system at a folder."""
+    mount = f'mount -t tmpfs -o {options} none {folder} && exec "$@"'
+    return ["unshare", "-rm", "sh", "-c", mount, "sh"]
+
+
+def may_mount(folder):
+    done = subprocess.run([*own(folder, "ro"), "true"], capture_output=True, check=False)
+    return done.returncode == 0
+
+
+def found_here(fits):
+    """A folder on a file system that this machine has, as one in a container has several."""
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    places = (Path(line.split()[4]) for line in mounts)
+    return next(place for place in places if place.is_dir() and fits(os.statvfs(place)))
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="a file system is mounted as Linux does")
-def test_a_real_full_disk_and_a_real_read_only_one_are_seen(program, environ, tmp_path):
-    """On file systems of this test alone, where this user may mount some."""
-    for options, name in (("size=4m", "disk-space"), ("ro", "state-dir")):
-        small = tmp_path / name
-        small.mkdir()
-        config = tmp_path / f"{name}.toml"
-        config.write_text(f'[server]\nstate_dir = "{small}"\n')
-        mount = f"mount -t tmpfs -o {options} none {small} || exit 99"
-        doctor = f"{sys.executable} -m phlows_cli doctor --only System --json --config {config}"
-        done = subprocess.run(
-            ["unshare", "-rm", "sh", "-c", f"{mount}; exec {doctor}"],
-            env=environ,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode == 99 or "unshare" in done.stderr:
-            pytest.skip("this user may not mount a file system")
-        found = {check["name"]: check["status"] for check in json.loads(done.stdout)["checks"]}
-        assert (done.returncode, found[name]) == (1, "fail")
+@pytest.mark.parametrize(
+    ("options", "name", "fits"),
+    [
+        ("size=4m", "disk-space", lambda system: not system.f_bavail),
+        ("ro", "state-dir", lambda system: system.f_flag & os.ST_RDONLY),
+    ],
+)
+def test_a_real_full_disk_and_a_real_read_only_one_are_seen(environ, tmp_path, options, name, fits):
+    """On one of this test alone, or where this user may not mount any, on one that is there."""
+    is_own = may_mount(tmp_path)
+    place = tmp_path / "disk" if is_own else found_here(fits)
+    if is_own:
+        place.mkdir()
+    config = tmp_path / "phlows.toml"
+    config.write_text(f'[server]\nstate_dir = "{place}"\n')
+    doctor = [sys.executable, "-m", "phlows_cli", "doctor", "--only", "System", "--json"]
+    command = [*(own(place, options) if is_own else ()), *doctor, "--config", str(config)]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    found = {check["name"]: check["status"] for check in json.loads(done.stdout)["checks"]}
+    assert (done.returncode, found[name]) == (1, "fail")
