@@ -56,11 +56,16 @@ def found(name: str, otherwise: str) -> str:
 
 def install_ws() -> None:
     """Fetch `ws` from the registry once, into peers/node_modules."""
-    wanted = json.loads((PEERS / "package.json").read_text())["dependencies"]["ws"]
-    if ws_version() == wanted:
+    if has_ws():
         return
     npm = found("npm", "there is no npm to install ws")
-    _install("ws", [npm, "install", "--no-package-lock", "--no-audit", "--no-fund"])
+    _install("ws", [npm, "ci", "--no-audit", "--no-fund"])
+
+
+def has_ws() -> bool:
+    """Whether the `ws` is installed that package.json names."""
+    wanted = json.loads((PEERS / "package.json").read_text())["dependencies"]["ws"]
+    return ws_version() == str(wanted)
 
 
 def ws_version() -> str:

@@ -17,10 +17,14 @@ from benchmarks.errors import CountError, MissingToolError
 from benchmarks.figures import FIGURES, idle
 from benchmarks.figures.plan import Plan
 from benchmarks.report import Figure, Series
+from tests.conftest import leave_out
 
 TINY = Plan(rounds=1, seconds=0.1, sockets=10, is_quick=True)
 LIKE_FANOUT = {"sizes", "curve", "latency", "crowds", "idle"}
 """Figures whose peers another one starts already."""
+ONLY_BESIDE_WS = {"runtimes"}
+"""Figures that are a comparison with it, and nothing without."""
+WS = "ws is missing: npm ci --prefix benchmarks/peers"
 SECONDS_EACH = {"keepalive"}
 """Figures that take as long as a ping interval."""
 
@@ -49,11 +53,21 @@ def missing(*_):
 def test_a_figure_is_measured_with_phlows_and_who_else_is_there(name, monkeypatch):
     if name in LIKE_FANOUT:
         monkeypatch.setattr(contenders, "install_ws", missing)
+    elif name in ONLY_BESIDE_WS and not tools.has_ws():
+        leave_out(WS)
     figures = FIGURES[name](TINY)
 
     for figure in figures:
         assert figure.series[0].contender.startswith("phlows")
         assert all(value > 0 for series in figure.series for value in series.values)
+
+
+@pytest.mark.node
+def test_the_peer_in_node_is_there_for_the_figures_beside_it():
+    if not tools.has_ws():
+        leave_out(WS)
+    with contenders.node_broker() as peer:
+        assert peer.port
 
 
 @pytest.mark.cc
