@@ -25,7 +25,8 @@ class Screen:
         self.folder = folder
         self._server = ["tmux", "-u", "-S", str(folder / "tmux"), "-f", "/dev/null"]
         self._environ = {**environment(folder), "PYTHONPATH": str(ROOT), "PS1": "$ ", **environ}
-        self._environ.pop("TMUX", None)
+        for name in ("TMUX", "COLUMNS", "LINES"):  # of the terminal that the tests run in
+            self._environ.pop(name, None)
         size = ("-x", str(width), "-y", str(height))
         self._tmux("new-session", "-d", *size, "bash", "--norc", "--noprofile")
         self._output = self._follow()
@@ -67,7 +68,7 @@ class Screen:
     def python(self, *arguments, before="true"):
         """Type a command of Python in the same way."""
         command = shlex.join([sys.executable, *arguments])
-        line = f"clear; stty -a > before; {before}; {command}; echo code $? > code; stty -a > after"
+        line = f"clear; stty -g > before; {before}; {command}; echo code $? > code; stty -g > after"
         self._tmux("send-keys", f"cd {shlex.quote(str(self.folder))}; {line}; echo fin''ished")
         self.keys("Enter")
 
@@ -85,12 +86,14 @@ class Screen:
         ]
 
     def modes(self, name=""):
-        """What `stty -a` said when it wrote a file; without one, what it says now."""
+        """What `stty -g` said when it wrote a file; without one, what it says now.
+
+        All modes, but nothing of the size: `stty -a` folds its text to that.
+        """
         if not name:
-            self.keys("stty -a > now; echo writ''ten", "Enter")
+            self.keys("stty -g > now; echo writ''ten", "Enter")
             self.until("written")
-        said = (self.folder / (name or "now")).read_text()
-        return re.sub(r"rows \d+; columns \d+", "(its size)", said)
+        return (self.folder / (name or "now")).read_text()
 
     def pid(self):
         """The process of the command that runs."""
@@ -118,5 +121,6 @@ class Screen:
             "display-message", "-p", "#{cursor_flag} #{alternate_on}"
         ).split()
         assert (cursor, other) == ("1", "0")
-        assert self.modes("after") == self.modes("before")
+        after, before = self.modes("after"), self.modes("before")
+        assert after == before, f"{after} is not {before}"
         return int((self.folder / "code").read_text().split()[1])
