@@ -3,7 +3,10 @@ from __future__ import annotations
 import pytest
 
 from tests.runtime.apps import Gate, script
-from tests.runtime.leaks import leaves_nothing_behind  # noqa: F401 - a fixture for every test
+from tests.runtime.leaks import (  # noqa: F401 - fixtures for every test
+    _without_garbage,
+    leaves_nothing_behind,
+)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -14,8 +15,14 @@ with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # opens what
     runner.run(asyncio.sleep(0))
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _without_garbage():
+    """What other files left to the collector, as selectors do, is not to go while we look."""
+    gc.collect()
+
+
 @pytest.fixture(autouse=True)
-def leaves_nothing_behind():
+def leaves_nothing_behind(_without_garbage):
     before = what_is_open()
     yield
     after = what_is_open()

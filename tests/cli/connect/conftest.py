@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import gc
 import json
 import re
 import shlex
@@ -137,13 +136,6 @@ def piped(environ):
         )
 
     return run
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_garbage():
-    """The servers of standing_in leave their epoll to the collector: not to a later test's."""
-    yield
-    gc.collect()
 
 
 @contextmanager
