@@ -25,6 +25,14 @@ def _a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture(autouse=True)
+def _a_recursion_limit_of_its_own():
+    """`phlows replay` raises it for its process, which is ours here."""
+    limit = sys.getrecursionlimit()
+    yield
+    sys.setrecursionlimit(limit)
+
+
 @pytest.fixture
 def runner():
     """click's runner, with stdout and stderr apart (before 8.2 it has to be asked)."""

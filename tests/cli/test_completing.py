@@ -93,14 +93,14 @@ def test_a_broker_that_answers_nonsense_offers_nothing(config, recorder, value):
 def test_nobody_waits_for_a_broker_that_does_not_answer(config, monkeypatch):
     config("app.test")
     monkeypatch.setattr(completing, "PATIENCE", 0.05)
+    before = set(threading.enumerate())
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         assert offered(completing.sockets, url=url) == {}
         accepted, _ = silent.accept()  # it was asked
         accepted.close()
-    for thread in threading.enumerate():
-        if thread.daemon and thread is not threading.current_thread():
-            thread.join(20)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(20)
 
 
 def test_orphans_are_offered(config, recorder):
