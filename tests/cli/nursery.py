@@ -31,8 +31,10 @@ class Nursery:
             text=True,
         )
 
-    def __call__(self, *argv, cwd, stdout="file", **variables):
+    def __call__(self, *argv, cwd, stdout="file", patience=None, **variables):
+        """Run one; `patience` are the seconds that it gives a silent broker, where not its own."""
         case = {"argv": argv, "cwd": str(cwd), "stdout": stdout, "env": variables}
+        case["patience"] = patience
         self._process.stdin.write(json.dumps(case) + "\n")
         self._process.stdin.flush()
         return json.loads(self._process.stdout.readline())
@@ -42,17 +44,22 @@ class Nursery:
 
 
 def preload():
-    """Import what commands import, and shorten the time that a silent broker is given."""
+    """Import what commands import."""
     import requests  # noqa: F401 - for its price
 
     import phlows_cli.cli.rehearsal
     import phlows_cli.service  # noqa: F401
-    from phlows_cli.cli import client, main
+    from phlows_cli.cli import main
+
+    return main.cli
+
+
+def wait_no_longer_than(seconds):
+    from phlows_cli.cli import client
     from phlows_cli.cli.commands import workers
     from phlows_cli.cli.load import line
 
-    client.READ_TIMEOUT = line.TIMEOUT = workers.RELOAD_TIMEOUT = 0.5
-    return main.cli
+    client.READ_TIMEOUT = line.TIMEOUT = workers.RELOAD_TIMEOUT = seconds
 
 
 def run(cli, case):
@@ -88,6 +95,8 @@ def as_child(cli, case, out, err):
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     os.chdir(case["cwd"])
     os.environ.update(case["env"])
+    if case["patience"]:
+        wait_no_longer_than(case["patience"])
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(err.fileno(), 2)
