@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from dataclasses import replace
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from phlows_cli.model import HookResult, Outcome
@@ -72,11 +73,10 @@ class Admission:
             run: runs it, with a slot of the lane; not called for a refused event.
             unfit: why the app cannot be given this event at all; "" when it can.
         """
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+        began = perf_counter()  # uvloop's own time goes by milliseconds
         with self.calls:
             result = self._refusal(hook, unfit) or await self._wait_and_run(hook, run)
-        return replace(result, seconds=loop.time() - began)
+        return replace(result, seconds=perf_counter() - began)
 
     def stop(self) -> None:
         """Refuse what waits and what comes; what runs is the runtime's to end."""

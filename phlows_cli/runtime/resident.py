@@ -11,6 +11,7 @@ from collections import deque
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -100,11 +101,11 @@ class Resident(Admitting):
         A close hook that finds no worker to boot is tried again, for the
         host's timeout: an app that is being deployed is back by then.
         """
-        began = self._loop.time()
+        began = perf_counter()
         with self._admission.calls:
             while True:
                 result = await self._admission.call(event, partial(self._run, event, on_line))
-                result = replace(result, seconds=self._loop.time() - began)
+                result = replace(result, seconds=perf_counter() - began)
                 if event.name != "close" or not self._may_try_again(result):
                     return result
                 await self._backoff.over()

@@ -166,6 +166,13 @@ async def test_what_was_dropped_is_counted_and_nothing_is_lost(sh):
     assert (printed.lines, result.dropped) == ([b'{"a":1}'], 5004)
 
 
+async def test_seconds_are_finer_than_milliseconds(sh):
+    runtime = runtime_for(host(sh("echo true")), settings(), Log())
+    seconds = [(await runtime.call(hook(), Printed())).seconds for _ in range(5)]
+    await runtime.stop()
+    assert [each for each in seconds if round(each, 3) != round(each, 6)]
+
+
 async def test_seconds_count_from_the_call(sh):
     result = await call(sh("exit 0"), hook())
     assert result.seconds > 0
