@@ -8,7 +8,11 @@ import pytest
 from tests.conftest import STOPS
 from tests.contract.kinds import KINDS
 from tests.runtime.apps import APPS, settings
-from tests.runtime.conftest import gate, leaves_nothing_behind  # noqa: F401 - fixtures
+from tests.runtime.conftest import (  # noqa: F401 - fixtures
+    _without_garbage,
+    gate,
+    leaves_nothing_behind,
+)
 
 
 @pytest.fixture(scope="session")
