@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from phlows_cli.broker.masking import masked_token
+from phlows_cli.cli.recordings.show import shown_casts
 
 ANN = masked_token("secret of ann")
 HOST = "app.test"
@@ -203,6 +204,16 @@ def test_an_auth_whose_token_is_masked_is_skipped_unless_it_is_asked_for(told, f
     assert told(recorded, "--app", app(body), "--token", f"{ANN}=secret of ann")[2] == 0
 
 
+def test_against_skips_a_token_that_nobody_gave_and_says_how_to_give_it(replay, file, app):
+    bob, place = masked_token("secret of bob"), app("print('false')")
+    recorded = file(call("auth"), call("auth", token=bob))
+    args = ("--app", place, "--against", place, "--token", f"{ANN}=secret of ann")
+    said = replay(recorded, *args)
+    assert said.stdout.startswith("1 event replayed: 1 same")
+    assert f"1 skipped: auth with a masked token (give it with --token {bob}=TOKEN)" in said.stdout
+    assert (said.stdout.split()[-6], said.stdout.split()[-3]) == ("then", "now")
+
+
 def test_a_token_that_is_given_is_given_to_the_app_and_masked_in_what_it_says(replay, file, app):
     body = 'print(json.dumps({"me": token, "text": json.loads(message)["to"] + "!"}))'
     recorded = file(call(message={"to": ANN}, answers=[{"me": "x", "text": f"{ANN}!"}]))
@@ -246,7 +257,27 @@ def test_casts_reach_nobody_and_are_part_of_what_is_compared(told, file, app, re
     (cast,) = difference["now"]["casts"]
     assert (cast["path"], cast["host"], cast["data"]) == ("/message", HOST, {"text": "new"})
     assert recorder.requests == []
-    assert told(recorded, "--app", new)[2] == 0
+
+
+def test_casts_that_are_not_compared_are_counted_said_and_in_json_shown(replay, told, file, app):
+    from tests.cli.conftest import ROOT
+
+    place, recorded = app(CASTER % (str(ROOT), f"for {ANN}")), file(call(), call())
+    said = replay(recorded, "--app", place)
+    assert (said.exit_code, said.stdout.splitlines()[0][:25]) == (0, "2 events replayed: 2 same")
+    assert "2 casts made: casts were not compared: use --against OLD" in said.stdout
+    assert "not compared" not in replay(recorded, "--app", place, "--against", place).stdout
+    shown, summary, code = told(recorded, "--app", place)
+    assert (code, summary["casts"]) == (0, {"made": 2, "compared": False})
+    assert [one["type"] for one in shown] == ["same", "same"]
+    assert shown[0]["now"]["casts"][0]["data"] == {"text": f"for {ANN}"}
+    assert told(recorded, "--app", place, "--against", place)[0] == []
+
+
+def test_a_calls_casts_are_shown_as_far_as_there_is_room():
+    casts = [{"text": "x" * 30_000}] * 5
+    assert shown_casts(casts) == {"casts": casts[:2], "casts_left_out": 3}
+    assert shown_casts(casts[:2]) == {"casts": casts[:2]}
 
 
 # Order, and what runs

@@ -118,13 +118,12 @@ def replay(
 
     sys.setrecursionlimit(max(DEPTH, sys.getrecursionlimit()))
     run = Replay(_plan(load_config(find_config(config_path)), typed))
-    names = ("against", "app") if typed["against"] else ("then", "now")
-    showing = show.Showing(run.figures, as_json, names)
+    showing = show.Showing(run.figures, as_json)
     with Source(file) as source:
         run_to_end(run.run(source.calls(), showing))
     showing.clear()
     _remark(source, run, is_exact=bool(typed["against"]))
-    emit(run.figures.summary(), as_json, lambda: show.summary(run.figures, names))
+    emit(run.figures.summary(), as_json, lambda: show.summary(run.figures))
     verdicts = run.figures.verdicts
     ctx.exit(HOOK_FAILED if verdicts["failed"] else DIFFERENT if verdicts["different"] else 0)
 

@@ -9,6 +9,9 @@ from typing import Any, Final
 STEP: Final = math.log(1.01)
 """Times are kept to 1 %: so few different ones are remembered."""
 
+MASKS: Final = 3
+"""Masks that are remembered of tokens that nobody gave."""
+
 LEAST: Final = 0.001
 """Milliseconds below which times are not told apart."""
 
@@ -38,9 +41,16 @@ class Times:
 
 
 class Figures:
-    """Counts by verdict, why calls were skipped, and both sides' times."""
+    """Counts by verdict, why calls were skipped, and both sides' times.
 
-    def __init__(self) -> None:
+    `casts` are those that the app has made, compared where `has_compared_casts`;
+    `unknown` are masks of tokens for want of which calls were skipped.
+    """
+
+    def __init__(self, *, has_compared_casts: bool = False) -> None:
+        self.casts = 0
+        self.has_compared_casts = has_compared_casts
+        self.unknown: list[str] = []
         self.verdicts: Counter[str] = Counter()
         self.skipped: Counter[str] = Counter()
         self.then, self.now = Times(), Times()
@@ -56,6 +66,11 @@ class Figures:
         self.then.add(then_ms)
         self.now.add(now_ms)
 
+    def miss(self, mask: str) -> None:
+        """Remember the mask of a token that was not given, if there are few."""
+        if mask not in self.unknown and len(self.unknown) < MASKS:
+            self.unknown.append(mask)
+
     def summary(self) -> dict[str, Any]:
         """All of it as JSON."""
         return {
@@ -65,5 +80,6 @@ class Figures:
             "different": self.verdicts["different"],
             "failed": self.verdicts["failed"],
             "skipped": dict(self.skipped),
+            "casts": {"made": self.casts, "compared": self.has_compared_casts},
             "ms": {"then": self.then.summary(), "now": self.now.summary()},
         }

@@ -30,6 +30,8 @@ HOSTS: Final = 64
 AHEAD: Final = 4
 """Calls that are read ahead for each that runs."""
 
+MASKED_AUTH: Final = "auth with a masked token"
+
 FAILURES: Final = frozenset({"failed", "timeout", "overloaded"})
 
 
@@ -59,7 +61,8 @@ class Plan:
 class Compared:
     """One call as it was, or as the other app answers it, and as it is now.
 
-    `verdict` is same, different, or failed: now, and not before.
+    `verdict` is same, different, or failed: now, and not before. `casts` are
+    the app's of now, with the masks of the tokens that it was given.
     """
 
     call: Call
@@ -68,6 +71,7 @@ class Compared:
     now: View
     was_ms: float
     played: Played
+    casts: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Lane:
@@ -93,7 +97,7 @@ class Replay:
     """One run through a recording; `figures` count while it goes on."""
 
     def __init__(self, plan: Plan) -> None:
-        self.figures = Figures()
+        self.figures = Figures(has_compared_casts=plan.against is not None)
         self._plan = plan
         self._hosts: dict[str, tuple[Host, Host | None]] = {}
         self._lanes: asyncio.Queue[Lane] = asyncio.Queue()
@@ -152,6 +156,7 @@ class Replay:
         compared = await window[0]
         window.popleft()
         self.figures.add(compared.verdict, compared.was_ms, compared.played.ms)
+        self.figures.casts += len(compared.casts)
         show(compared)
 
     async def _end(self, window: Iterable[asyncio.Task[Compared]]) -> None:
@@ -191,11 +196,12 @@ class Replay:
             return "did not run"
         if "message" in call.cut:
             return "message not recorded"
-        knows_token = call.token in plan.tokens or not call.token or plan.against is not None
-        if call.hook == "auth" and not plan.hooks and not knows_token:
-            return "auth with a masked token"
         if call.hook not in self._hosts_of(call.host)[0].hooks:
             return "hook that the host does not have"
+        knows_token = call.token in plan.tokens or not call.token
+        if call.hook == "auth" and not plan.hooks and not knows_token:
+            self.figures.miss(call.token)
+            return MASKED_AUTH
         return ""
 
     async def _until_due(self, call: Call) -> None:
@@ -236,6 +242,7 @@ class Replay:
 
     def _verdict(self, call: Call, played: Played, other: Played | None) -> Compared:
         now = self._view(played)
+        casts = now["casts"]
         if other is None:
             was: View = {"outcome": call.outcome, "answers": call.answers}
             now = {"outcome": now["outcome"], "answers": seen_through(call, now["answers"])}
@@ -247,7 +254,7 @@ class Replay:
         if played.outcome in FAILURES and before not in FAILURES:
             verdict = "failed"
         was_ms = call.ms if other is None else other.ms
-        return Compared(call, verdict, was, now, was_ms, played)
+        return Compared(call, verdict, was, now, was_ms, played, casts)
 
     def _view(self, played: Played) -> View:
         """What an app has said, with the masks of the tokens that it was given."""
