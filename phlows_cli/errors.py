@@ -35,8 +35,18 @@ class ConfigError(PhlowsError):
         return where + self.message
 
 
+class JournalInUseError(ConfigError):
+    """Another broker has the journal: it may be gone in a moment."""
+
+    exit_code = 1
+
+
 class ListenError(PhlowsError):
     """An address could not be bound."""
+
+
+class AddressTakenError(ListenError):
+    """Another process listens there."""
 
 
 class BrokerUnreachableError(PhlowsError):

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from phlows_cli.errors import ConfigError
+from phlows_cli.errors import AddressTakenError, ConfigError, JournalInUseError
 from phlows_cli.journal.groups import Group, Groups, end_group, is_alive
 from phlows_cli.journal.memory import MemoryJournal
 from phlows_cli.journal.sqlite import SqliteJournal
 from phlows_cli.journal.store import Store
+from phlows_cli.server.listener import Listeners
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,12 +66,14 @@ def open_journal(server: Server, on_loss: Callable[[int], None]) -> Kept:
     Brokers that share a state_dir have different ports, and journals of their own.
 
     Raises:
-        ConfigError: it cannot be opened, or another broker uses it.
+        ConfigError: it cannot be opened.
+        AddressTakenError: another broker uses it, and listens there.
+        JournalInUseError: another broker uses it, and does not.
     """
     if server.journal == "memory":
         return Kept(MemoryJournal(on_loss))
     path = server.state_dir / f"journal-{server.port}.db"
-    store = Store(path)
+    store = _opened(path, server)
     try:
         _tell_of_others(path)
         has_groups = sys.platform == "linux"
@@ -79,6 +83,26 @@ def open_journal(server: Server, on_loss: Callable[[int], None]) -> Kept:
         store.close()
         raise
     return Kept(SqliteJournal(store, on_loss), entries, groups)
+
+
+def _opened(path: Path, server: Server) -> Store:
+    """Open our own journal; one in use, and the address too, is a broker that runs."""
+    try:
+        return Store(path)
+    except JournalInUseError:
+        if "LISTEN_PID" not in os.environ:  # else a supervisor holds the address, for us
+            _refuse_second(server)
+        raise
+
+
+def _refuse_second(server: Server) -> None:
+    try:
+        Listeners().probe(server)
+    except AddressTakenError as taken:
+        raise AddressTakenError(
+            f"{taken}; a phlows broker with the same journal runs there: "
+            "`phlows status` shows it, `phlows drain` ends it"
+        ) from None
 
 
 def _tell_of_others(own: Path) -> None:

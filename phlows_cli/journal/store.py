@@ -7,7 +7,7 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from phlows_cli.errors import ConfigError
+from phlows_cli.errors import ConfigError, JournalInUseError
 from phlows_cli.journal.journal import SHOWN_ORPHANS, Entry
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ class Store:
         """Open the file, which is made if missing, with mode 0600.
 
         Raises:
-            ConfigError: it cannot be opened, is no journal, or is in use.
+            ConfigError: it cannot be opened, or is no journal.
+            JournalInUseError: another broker has it.
         """
         self._path = path
         try:
@@ -141,9 +142,10 @@ class Store:
         ]
 
     def _unusable(self, why: str) -> ConfigError:
+        kind = ConfigError
         if "locked" in why:
-            why = "another broker uses it"
-        return ConfigError(
+            kind, why = JournalInUseError, "another broker uses it"
+        return kind(
             f"journal {self._path}: {why}; set server.state_dir to another place, or "
             'server.journal = "memory"'
         )

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from phlows_cli.errors import ListenError
+from phlows_cli.errors import AddressTakenError, ListenError
 from phlows_cli.server.connection import Connection
 from phlows_cli.server.gate import Gate
 
@@ -87,6 +87,20 @@ class Listeners:
         scheme = "http" if self._certificate is None else "https"
         return _url(scheme, sock.family, *sock.getsockname()[:2])
 
+    def probe(self, server: Server) -> None:
+        """See that nobody has one of the addresses; none is taken.
+
+        Raises:
+            AddressTakenError: somebody has.
+        """
+        try:
+            self.bind(server)
+        except AddressTakenError:
+            raise
+        except ListenError:
+            return  # another fault, which is not asked about here
+        self._release()
+
     async def open(self, front: Front) -> None:
         """Accept at what was bound; bind now what was not.
 
@@ -156,7 +170,7 @@ class Listeners:
             sock.bind(address)
         except OSError as error:
             sock.close()
-            raise ListenError(_cannot_listen(f"{address[0]} port {address[1]}", error)) from error
+            raise _cannot_listen(f"{address[0]} port {address[1]}", error) from error
         self.addresses.append(self._shown(sock))
         return sock
 
@@ -169,7 +183,7 @@ class Listeners:
             sock.bind(str(path))
         except OSError as error:
             sock.close()
-            raise ListenError(_cannot_listen(f"unix:{path}", error)) from error
+            raise _cannot_listen(f"unix:{path}", error) from error
         finally:
             os.umask(before)
         self._paths.append((path, path.stat().st_ino))
@@ -219,17 +233,18 @@ def _remove_stale(path: Path) -> None:
         except OSError:
             path.unlink()
             return
-    raise ListenError(f"server.listen unix:{path}: another process listens there")
+    raise AddressTakenError(f"server.listen unix:{path}: another process listens there")
 
 
-def _cannot_listen(where: str, error: OSError) -> str:
+def _cannot_listen(where: str, error: OSError) -> ListenError:
     hints = {
         errno.EADDRINUSE: "is in use: stop the other process, or set another server.port",
         errno.EACCES: "is not permitted: use a port over 1023, or another path",
         errno.EADDRNOTAVAIL: "is not an address of this machine: mend server.listen",
         errno.ENOENT: "is in a folder that is not there: make the folder first",
     }
-    return f"{where} {hints.get(error.errno or 0, f'cannot be bound: {error.strerror}')}"
+    kind = AddressTakenError if error.errno == errno.EADDRINUSE else ListenError
+    return kind(f"{where} {hints.get(error.errno or 0, f'cannot be bound: {error.strerror}')}")
 
 
 def _url(scheme: str, family: int, host: str, port: int) -> str:

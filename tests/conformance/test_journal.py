@@ -221,5 +221,11 @@ def test_a_start_with_another_port_says_what_the_old_journal_holds(program):
 
 def test_a_second_broker_with_the_same_port_and_state_says_so(program):
     code, _, err = phlows(program, "serve", "--listen", "unix:/nonexistent/socket")
-    assert code == 2
+    assert code == 1  # a supervisor tries again: the other one may be about to end
     assert "another broker uses it" in err
+
+
+def test_a_second_broker_at_the_same_address_is_told_of_the_first(program):
+    code, _, err = phlows(program, "serve")
+    assert (code, "is in use" in err, "journal" in err) == (1, True, True)
+    assert "`phlows status` shows it, `phlows drain` ends it" in err
