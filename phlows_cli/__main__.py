@@ -7,7 +7,17 @@ def main() -> None:
     """Run the command line and exit with its code."""
     from phlows_cli.cli.main import cli
 
-    cli.main()
+    try:
+        cli.main()
+    finally:
+        _end_by_signal()
+
+
+def _end_by_signal() -> None:
+    """Let Ctrl-C end Python's own exit, which would show a traceback of it."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

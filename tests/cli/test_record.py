@@ -11,6 +11,8 @@ import threading
 
 import pytest
 
+from phlows_cli.cli.recordings.capture import capture
+from phlows_cli.cli.recordings.sink import Sink
 from tests.cli.recorder import stream
 
 HEAD = b'{"type":"recording","format":1,"phlows":"1","time":1.0,"host":"","payloads":"masked"}\n'
@@ -34,7 +36,7 @@ def test_lines_are_written_as_they_come_until_the_broker_goes_away(record, recor
     result = record("calls")
     assert (result.exit_code, result.stdout) == (3, "")
     told, error = result.stderr.splitlines()
-    assert told == "recorded 1 event into calls, 4 lost: the broker was faster than this"
+    assert told == "recorded 1 call into calls, 4 lost: the broker was faster than this"
     assert error == f"error: the broker at {recorder.url} has gone away"
     assert (tmp_path / "calls").read_bytes() == HEAD + CALL + LOST
     assert stat.S_IMODE((tmp_path / "calls").stat().st_mode) == 0o600
@@ -63,7 +65,7 @@ def test_count_ends_it_with_exit_code_0(record, recorder, tmp_path):
     assert result.exit_code == 0
     assert told == {
         "file": "calls",
-        "events": 2,
+        "calls": 2,
         "lost": 0,
         "bytes": len(HEAD + CALL * 2),
         "ended": "count",
@@ -87,7 +89,7 @@ def test_the_size_is_bounded_and_that_is_said(record, recorder, tmp_path):
     result = record("calls", "--max-size", "1")
     assert (result.exit_code, result.stderr) == (
         0,
-        "recorded 1 event into calls; the rest would exceed --max-size\n",
+        "recorded 1 call into calls; the rest would exceed --max-size\n",
     )
     assert (tmp_path / "calls").stat().st_size < 1024 * 1024
 
@@ -96,8 +98,8 @@ def test_stdout_is_the_recording_alone(record, recorder):
     recorder.answers["/record"] = stream(HEAD + CALL)
     result = record("-")
     assert result.stdout_bytes == HEAD + CALL
-    assert result.stderr.startswith("recorded 1 event\n")
-    assert json.loads(record("-", "--json").stderr.splitlines()[0])["events"] == 1
+    assert result.stderr.startswith("recorded 1 call\n")
+    assert json.loads(record("-", "--json").stderr.splitlines()[0])["calls"] == 1
 
 
 def test_a_file_that_is_there_is_asked_about_before_the_broker(record, recorder, tmp_path):
@@ -181,9 +183,38 @@ def test_a_signal_ends_it_in_order_with_exit_code_0(recorder, environ, tmp_path,
     process, told = on_a_terminal(recorder.url, environ, number)
     end.set()
     assert process.wait(30) == 0
-    assert "3 events so far" in told
-    assert told.endswith("recorded 3 events into calls\r\n")
+    assert "3 calls so far" in told
+    assert told.endswith("recorded 3 calls into calls\r\n")
     assert (tmp_path / "calls").read_bytes() == HEAD + CALL * 3
+
+
+def test_a_signal_that_comes_while_it_ends_is_no_traceback(tmp_path):
+    def lines():
+        try:
+            yield CALL.strip()
+        finally:
+            signal.raise_signal(signal.SIGINT)
+
+    with Sink(str(tmp_path / "calls"), 10_000) as sink:
+        done = capture(lines(), sink, None, 1)
+    assert (done.calls, done.ended) == (1, "count")
+
+
+def test_ctrl_c_while_python_itself_ends_is_no_traceback(environ):
+    program = (
+        "import atexit, signal, sys; sys.argv = ['phlows', '--version'];"
+        "atexit.register(signal.raise_signal, signal.SIGINT);"
+        "from phlows_cli.__main__ import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
 
 
 def on_a_terminal(url, environ, number):
@@ -195,7 +226,7 @@ def on_a_terminal(url, environ, number):
     told = b""
     try:
         while piece := os.read(ours, 1024):
-            is_first = b"3 events so far" in piece and b"3 events so far" not in told
+            is_first = b"3 calls so far" in piece and b"3 calls so far" not in told
             told += piece
             if is_first:
                 process.send_signal(number)

@@ -177,7 +177,7 @@ def test_a_recording_that_is_interrupted_can_be_replayed(stage):
     assert process.returncode == 0
     assert said.startswith("recorded ")
     stage.file.write_text("".join(lines) + rest)
-    assert stage.replay("--app", stage.app, "--hooks", "connect")[1]["events"] == 1
+    assert stage.replay("--app", stage.app, "--hooks", "connect")[1]["calls"] == 1
 
 
 def test_a_broker_that_ends_leaves_a_recording_and_exit_code_3(stage):
@@ -186,7 +186,7 @@ def test_a_broker_that_ends_leaves_a_recording_and_exit_code_3(stage):
     stage.broker.stop()
     _, said = process.communicate(timeout=30)
     assert process.returncode == 3
-    assert said.startswith(("recorded 3 events into ", "recorded 4 events into "))
+    assert said.startswith(("recorded 3 calls into ", "recorded 4 calls into "))
     assert said.splitlines()[1].endswith("has gone away")
     assert stage.replay("--app", stage.app)[2] == 0
 

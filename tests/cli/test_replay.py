@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -81,7 +82,7 @@ def test_an_app_that_answers_as_before_is_exit_code_0(replay, file, app):
     result = replay(file(*calls, call("close")), "--app", app(ECHO))
     assert (result.exit_code, result.stderr) == (0, "")
     first, *_, then, now = result.stdout.splitlines()
-    assert first == "3 events replayed: 3 same, 0 different, 0 failed"
+    assert first == "3 calls replayed: 3 same, 0 different, 0 failed"
     assert (then.split()[0], now.split()[0]) == ("then", "now")
 
 
@@ -98,7 +99,7 @@ def test_a_changed_answer_is_shown_as_a_diff_and_is_exit_code_1(replay, file, ap
         '-      "echo": "YO"',
         '+      "echo": "yo"',
     ]
-    assert counts == "2 events replayed: 1 same, 1 different, 0 failed"
+    assert counts == "2 calls replayed: 1 same, 1 different, 0 failed"
 
 
 def test_json_is_a_line_for_each_difference_and_the_summary(told, file, app):
@@ -108,7 +109,7 @@ def test_json_is_a_line_for_each_difference_and_the_summary(told, file, app):
     assert (difference["type"], difference["hook"]) == ("different", "connect")
     assert difference["then"]["outcome"] == "refused"
     assert difference["now"]["outcome"] == "accepted"
-    assert (summary["events"], summary["same"], summary["different"]) == (2, 1, 1)
+    assert (summary["calls"], summary["same"], summary["different"]) == (2, 1, 1)
     assert summary["ms"]["then"]["p50"] == pytest.approx(1.0, rel=0.01)
     assert summary["ms"]["now"]["p99"] > 1
 
@@ -198,7 +199,7 @@ def test_an_auth_whose_token_is_masked_is_skipped_unless_it_is_asked_for(told, f
     body = "print('true' if token == 'secret of ann' else 'false')"
     recorded = file(call("auth"))
     _, summary, code = told(recorded, "--app", app(body))
-    assert (code, summary["events"]) == (0, 0)
+    assert (code, summary["calls"]) == (0, 0)
     assert summary["skipped"] == {"auth with a masked token": 1}
     assert told(recorded, "--app", app(body), "--hooks", "auth")[2] == 1
     assert told(recorded, "--app", app(body), "--token", f"{ANN}=secret of ann")[2] == 0
@@ -209,7 +210,7 @@ def test_against_skips_a_token_that_nobody_gave_and_says_how_to_give_it(replay, 
     recorded = file(call("auth"), call("auth", token=bob))
     args = ("--app", place, "--against", place, "--token", f"{ANN}=secret of ann")
     said = replay(recorded, *args)
-    assert said.stdout.startswith("1 event replayed: 1 same")
+    assert said.stdout.startswith("1 call replayed: 1 same")
     assert f"1 skipped: auth with a masked token (give it with --token {bob}=TOKEN)" in said.stdout
     assert (said.stdout.split()[-6], said.stdout.split()[-3]) == ("then", "now")
 
@@ -264,7 +265,7 @@ def test_casts_that_are_not_compared_are_counted_said_and_in_json_shown(replay, 
 
     place, recorded = app(CASTER % (str(ROOT), f"for {ANN}")), file(call(), call())
     said = replay(recorded, "--app", place)
-    assert (said.exit_code, said.stdout.splitlines()[0][:25]) == (0, "2 events replayed: 2 same")
+    assert (said.exit_code, said.stdout.splitlines()[0][:24]) == (0, "2 calls replayed: 2 same")
     assert "2 casts made: casts were not compared: use --against OLD" in said.stdout
     assert "not compared" not in replay(recorded, "--app", place, "--against", place).stdout
     shown, summary, code = told(recorded, "--app", place)
@@ -301,7 +302,7 @@ def test_a_sockets_calls_run_in_order(told, file, app, tmp_path, concurrency):
     _, summary, code = told(
         file(*calls), "--app", app(NOTE.format(log=str(log))), "--concurrency", concurrency
     )
-    assert (code, summary["events"]) == (0, 20)
+    assert (code, summary["calls"]) == (0, 20)
     lines = log.read_text().splitlines()
     assert len(lines) == 20
     for socket in range(4):
@@ -312,7 +313,7 @@ def test_a_sockets_calls_run_in_order(told, file, app, tmp_path, concurrency):
 def test_what_did_not_run_then_or_is_not_whole_is_skipped_and_said(replay, file, app):
     calls = [call(outcome="overloaded"), call(cut=["message"]), call("connect")]
     result = replay(file(*calls), "--app", app("pass"))
-    assert result.stdout.startswith("1 event replayed: 1 same")
+    assert result.stdout.startswith("1 call replayed: 1 same")
     assert "1 skipped: did not run" in result.stdout
     assert "1 skipped: message not recorded" in result.stdout
 
@@ -320,9 +321,9 @@ def test_what_did_not_run_then_or_is_not_whole_is_skipped_and_said(replay, file,
 def test_hooks_hosts_and_a_limit_choose(told, file, app):
     calls = [call("connect"), call("close"), call("connect", host="other.test"), call("connect")]
     args = (file(*calls), "--app", app("pass"))
-    assert told(*args, "--hooks", "close,connect", "--host", "APP.test")[1]["events"] == 3
-    assert told(*args, "--host", "other.test")[1]["events"] == 1
-    assert told(*args, "--limit", "2")[1]["events"] == 2
+    assert told(*args, "--hooks", "close,connect", "--host", "APP.test")[1]["calls"] == 3
+    assert told(*args, "--host", "other.test")[1]["calls"] == 1
+    assert told(*args, "--limit", "2")[1]["calls"] == 2
 
 
 def test_a_registered_host_is_run_as_it_is_registered(told, file, app, tmp_path):
@@ -367,14 +368,14 @@ def test_a_line_that_is_none_of_a_recording_is_named(replay, file, app, line):
 def test_a_line_that_is_cut_ends_the_recording_and_is_said(replay, file, app):
     result = replay(file(call("connect"), end='{"type":"hook","ti'), "--app", app("pass"))
     assert result.exit_code == 0
-    assert result.stdout.startswith("1 event replayed")
+    assert result.stdout.startswith("1 call replayed")
     assert "calls.ndjson is cut, and was left out" in result.stderr
 
 
 def test_lost_calls_are_told_and_parts_are_read_on(replay, file, app):
     lines = [call("connect"), {"type": "lost", "count": 3}, head(), call("connect")]
     result = replay(file(*lines), "--app", app("pass"))
-    assert result.stdout.startswith("2 events replayed")
+    assert result.stdout.startswith("2 calls replayed")
     assert "missing: 3 calls" in result.stderr
 
 
@@ -408,6 +409,12 @@ def test_an_app_that_does_not_boot_is_a_usage_error(replay, file, app):
     assert "app.py does not boot" in result.stderr
 
 
+def test_an_app_that_does_not_parse_is_told_with_its_line(replay, file, app):
+    result = replay(file(call("connect")), "--app", app("x = 1\n}"), "--runtime", "resident")
+    assert result.exit_code == 2
+    assert re.search(r"app\.py: does not parse: unmatched '}' \(app\.py, line \d+\)", result.stderr)
+
+
 def test_the_pace_is_that_of_then_in_the_measure_that_is_asked_for(told, file, app, monkeypatch):
     pauses = []
     really = asyncio.sleep
@@ -419,7 +426,7 @@ def test_the_pace_is_that_of_then_in_the_measure_that_is_asked_for(told, file, a
     monkeypatch.setattr(asyncio, "sleep", sleep)
     calls = [call("connect", time=time) for time in (1000.0, 2000.0, 1500.0)]
     args = (file(*calls), "--app", app("pass"))
-    assert told(*args, "--speed", "2")[1]["events"] == 3
+    assert told(*args, "--speed", "2")[1]["calls"] == 3
     due = [pause for pause in pauses if pause > 100]
     assert [round(pause / 250) for pause in due] == [2, 1], "500 and 250 seconds, less the run"
     pauses.clear()

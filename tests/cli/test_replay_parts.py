@@ -188,7 +188,7 @@ def test_percentiles_are_right_to_one_in_a_hundred(times):
 
 def test_of_nothing_there_are_no_percentiles():
     assert Figures().summary()["ms"]["now"] == {"p50": None, "p99": None}
-    assert Figures().summary()["events"] == 0
+    assert Figures().summary()["calls"] == 0
 
 
 def test_a_line_without_end_is_not_read_into_memory(tmp_path):

@@ -51,7 +51,7 @@ More examples:
 @click.option(
     "--seconds", metavar="N", type=click.FloatRange(0, min_open=True), help="End after so long."
 )
-@click.option("--count", metavar="N", type=click.IntRange(1), help="End after so many events.")
+@click.option("--count", metavar="N", type=click.IntRange(1), help="End after so many calls.")
 @click.option(
     "--max-size",
     metavar="MIB",
@@ -109,7 +109,7 @@ def _tell(done: Captured, sink: Sink, as_json: bool) -> None:
 
     told = {
         "file": sink.path,
-        "events": done.events,
+        "calls": done.calls,
         "lost": done.lost,
         "bytes": sink.size,
         "ended": done.ended,
@@ -117,7 +117,7 @@ def _tell(done: Captured, sink: Sink, as_json: bool) -> None:
     into = "" if sink.path == STDOUT else f" into {sink.path}"
     lost = f", {done.lost} lost: the broker was faster than this" if done.lost else ""
     full = "; the rest would exceed --max-size" if done.ended == "max-size" else ""
-    text = f"recorded {plural(done.events, 'event')}{into}{lost}{full}"
+    text = f"recorded {plural(done.calls, 'call')}{into}{lost}{full}"
     if sink.path == STDOUT:
         note(json_bytes(told).decode() if as_json else text)
     elif as_json:

@@ -6,6 +6,7 @@ import math
 import signal
 import sys
 import time
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -65,14 +66,13 @@ class _Interruption:
     def next(self, lines: Iterator[bytes]) -> bytes | None:
         """Wait for a line; None when a signal came, or there are no more."""
         try:
-            self._is_waiting = True
-            if self.why:
-                return None
-            return next(lines, None)
-        except _Stop:
+            try:
+                self._is_waiting = True
+                return None if self.why else next(lines, None)
+            finally:
+                self._is_waiting = False
+        except _Stop:  # also one that came just before it was no more waited
             return None
-        finally:
-            self._is_waiting = False
 
     def _take(self, number: int, _frame: FrameType | None) -> None:
         if number != signal.SIGALRM:
@@ -101,7 +101,7 @@ class Captured:
     `ended` is interrupted, seconds, count, max-size, or broker when it went.
     """
 
-    events: int = 0
+    calls: int = 0
     lost: int = 0
     ended: str = ""
 
@@ -128,6 +128,9 @@ def capture(
             done.ended = "broker"
         finally:
             progress.end()
+            # While signals are ours: an error in a destructor would be shown.
+            if isinstance(lines, Generator):
+                lines.close()
     return done
 
 
@@ -139,9 +142,9 @@ def _take(line: bytes, sink: Sink, done: Captured, count: int | None) -> None:
     if not sink.write(line):
         done.ended = "max-size"
         return
-    done.events += told.type == "hook"
+    done.calls += told.type == "hook"
     done.lost += told.count if told.type == "lost" else 0
-    if done.events == count:
+    if done.calls == count:
         done.ended = "count"
 
 
@@ -156,7 +159,7 @@ class _Progress:
         """Write it over what was written before."""
         done = self._done
         lost = f", {done.lost} lost" if done.lost else ""
-        click.echo(f"\r\x1b[K{plural(done.events, 'event')} so far{lost}", err=True, nl=False)
+        click.echo(f"\r\x1b[K{plural(done.calls, 'call')} so far{lost}", err=True, nl=False)
 
     def end(self) -> None:
         """Leave an empty line for what is said next."""

@@ -75,7 +75,7 @@ class Figures:
         """All of it as JSON."""
         return {
             "type": "summary",
-            "events": self.count,
+            "calls": self.count,
             "same": self.verdicts["same"],
             "different": self.verdicts["different"],
             "failed": self.verdicts["failed"],

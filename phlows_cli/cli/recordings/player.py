@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from phlows_cli.cli.app_check import AppError, check_app
 from phlows_cli.cli.recordings.receipts import Receipts
 from phlows_cli.config import read_host
-from phlows_cli.errors import ConfigError, UsageError
+from phlows_cli.errors import ConfigError, TimedOutError, UsageError
 from phlows_cli.runtime.answer import values_in
 from phlows_cli.runtime.runtime import RuntimeSettings, runtime_for
 from phlows_cli.runtime.slots import Slots
@@ -91,8 +92,20 @@ class Player:
             raise UsageError(str(error)) from None
         problem = await self._runtime.warm(1)
         if problem:
-            raise UsageError(f"{self._host.shown_app} does not boot: {problem}")
+            raise UsageError(self._mistake() or f"{self._host.shown_app} does not boot: {problem}")
         return self._runtime
+
+    def _mistake(self) -> str:
+        """Where the app does not parse, with its line; "" when that is not what ails it."""
+        if self._host.is_url:
+            return ""
+        try:
+            check_app(self._host.app, self._config.interpreters)
+        except AppError as error:
+            return str(error)
+        except TimedOutError:
+            return ""
+        return ""
 
     def _on_stderr(self, _event: Event, line: str) -> None:
         self._stderr.append(line)

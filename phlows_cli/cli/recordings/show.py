@@ -64,7 +64,7 @@ class Showing:
         now = time.monotonic()
         if self._counts and now - self._counted_at >= SHOWN_EVERY:
             self._counted_at = now
-            done = plural(self._figures.count, "event")
+            done = plural(self._figures.count, "call")
             click.echo(f"\r\x1b[K{done} replayed", err=True, nl=False)
 
     def _diff(self, compared: Compared) -> list[str]:
@@ -133,7 +133,7 @@ def summary(figures: Figures) -> str:
     counts = figures.verdicts
     parts = [f"{counts['same']} same", f"{counts['different']} different"]
     parts.append(f"{counts['failed']} failed")
-    lines = [f"{plural(figures.count, 'event')} replayed: {', '.join(parts)}"]
+    lines = [f"{plural(figures.count, 'call')} replayed: {', '.join(parts)}"]
     lines += _skipped(figures)
     if figures.casts and not figures.has_compared_casts:
         lines.append(
