@@ -144,7 +144,7 @@ def _front(
     **chosen: Any,  # noqa: ANN401 - the options
 ) -> Front:
     """Gather what the files are made of."""
-    from pathlib import Path
+    import os
 
     from phlows_cli.cli.deploy.files import existing_config, plain
     from phlows_cli.cli.deploy.site import Options, front
@@ -153,7 +153,11 @@ def _front(
     config, _ = existing_config(config_path)
     if bool(tls_cert) != bool(tls_key):
         raise UsageError("--tls-cert and --tls-key belong together: give both")
-    certificate, key = (str(Path(file).absolute()) if file else "" for file in (tls_cert, tls_key))
+    # Not resolved: a link to the current certificate is to stay one.
+    certificate, key = (
+        os.path.abspath(file) if file else ""  # noqa: PTH100
+        for file in (tls_cert, tls_key)
+    )
     options = Options(
         upstream=chosen["upstream"] or "",
         php=chosen.get("php") or "",

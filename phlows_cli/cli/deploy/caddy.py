@@ -54,11 +54,11 @@ TLS_UPSTREAM: Final = """\
 """
 
 HIDDEN: Final = """\
-# No .git, no .env.
-@hidden {
-	path */.*
+# No .git, no .env; no settings, source, keys.
+@hidden {{
+	path */.* {names}
 	not path /.well-known/*
-}
+}}
 respond @hidden 404
 """
 
@@ -76,7 +76,8 @@ def caddy_bundle(front: Front, *, is_franken: bool = False) -> Bundle:
     # As `caddy fmt` has it: no blank line before the block of global options.
     blocks = [head + _global(front, is_franken=is_franken)]
     blocks += [_site(front, site, is_franken=is_franken) for site in front.sites]
-    return Bundle((File(path, "\n".join(blocks)),), commands, front.remarks)
+    remarks = front.remarks if is_franken else (*front.remarks, *front.php_remarks)
+    return Bundle((File(path, "\n".join(blocks)),), commands, remarks)
 
 
 def _global(front: Front, *, is_franken: bool) -> str:
@@ -126,11 +127,19 @@ def _rest(front: Front, site: Site, *, is_franken: bool) -> list[str]:
             "#   file_server",
             "respond 404",
         ]
-    lines = ["# The rest is the site.", f"root * {_quoted(site.root)}", *HIDDEN.splitlines()]
+    lines = ["# The rest is the site.", f"root * {_quoted(site.root)}", *_hidden(site)]
     lines += ["encode gzip"]
     if not site.index:
         return [*lines, "file_server"]
     return [*lines, *_php(front, site, is_franken=is_franken)]
+
+
+def _hidden(site: Site) -> list[str]:
+    private = site.private
+    names = [f"*.{ending}" for ending in private.endings]
+    names += [_quoted(file) for file in private.files]
+    names += [_quoted(f"{folder}/*") for folder in private.folders]
+    return HIDDEN.format(names=" ".join(names)).splitlines()
 
 
 def _php(front: Front, site: Site, *, is_franken: bool) -> list[str]:
@@ -141,6 +150,7 @@ def _php(front: Front, site: Site, *, is_franken: bool) -> list[str]:
     socket = front.php.removeprefix("unix:")
     address = f"unix/{socket}" if front.php.startswith("unix:") else front.php
     return [
+        *(f"# {remark}" for remark in front.php_remarks),
         *_block(f"php_fastcgi {address}", [f"index {site.index}"]).splitlines(),
         "file_server",
     ]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 from phlows_cli.cli.deploy.files import Bundle, File
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from phlows_cli.cli.deploy.site import Front, Site
 
 PATH: Final = "/etc/nginx/conf.d/phlows.conf"
@@ -87,8 +89,14 @@ FILES: Final = """\
 # The rest is the site.
 root {root};
 index {index};
-# No .git, no .env.
-location ~ /\\.(?!well-known/) {{
+# No .git, no .env; no settings, source, keys.
+location ~* (?:/\\.(?!well-known/)|\\.(?:{endings})$) {{
+    return 404;
+}}
+{private}"""
+
+HIDDEN: Final = """\
+location {path} {{
     return 404;
 }}
 """
@@ -100,7 +108,7 @@ location / {
 """
 
 PHP: Final = """\
-location / {{
+{note}location / {{
     try_files $uri $uri/ /{index}$is_args$args;
 }}
 # What a visitor may upload:
@@ -143,7 +151,8 @@ def nginx_bundle(front: Front) -> Bundle:
     blocks = [head]
     for site in front.sites:
         blocks += [_redirect(front, site), _server(front, site)]
-    return Bundle((File(PATH, "\n".join(blocks)),), commands, front.remarks)
+    remarks = (*front.remarks, *front.php_remarks)
+    return Bundle((File(PATH, "\n".join(blocks)),), commands, remarks)
 
 
 def _redirect(front: Front, site: Site) -> str:
@@ -233,8 +242,23 @@ def _rest(front: Front, site: Site) -> str:
         return OTHER.format(origin=site.origin)
     if not site.root:
         return NOTHING
-    files = FILES.format(root=_quoted(site.root), index=site.index or "index.html")
-    return files + (PHP.format(index=site.index, php=front.php) if site.index else STATIC)
+    files = FILES.format(
+        root=_quoted(site.root),
+        index=site.index or "index.html",
+        endings="|".join(site.private.endings),
+        private="".join(_hidden(site)),
+    )
+    if not site.index:
+        return files + STATIC
+    note = "".join(f"# {remark}\n" for remark in front.php_remarks)
+    return files + PHP.format(note=note, index=site.index, php=front.php)
+
+
+def _hidden(site: Site) -> Iterator[str]:
+    for file in site.private.files:
+        yield HIDDEN.format(path=f"= {_quoted(file)}")
+    for folder in site.private.folders:
+        yield HIDDEN.format(path=f"^~ {_quoted(f'{folder}/')}")
 
 
 def _quoted(text: str) -> str:

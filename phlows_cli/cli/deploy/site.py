@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from math import ceil
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from phlows_cli.address import bridge_url
 from phlows_cli.cli.deploy.deployment import WEB_FOLDERS
 from phlows_cli.cli.deploy.files import plain
+from phlows_cli.cli.deploy.private import Private, private_in, remark_on
 from phlows_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -79,7 +81,7 @@ class Site:
 
     `root` is the folder of its files, "" when there is none that may be shown;
     `index` the PHP file that answers for all else, "" for a site without PHP;
-    `origin` the site of an app that is a URL.
+    `origin` the site of an app that is a URL; `private` what is never shown.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Site:
     root: str = ""
     index: str = ""
     origin: str = ""
+    private: Private = field(default_factory=Private)
 
     @property
     def address(self) -> str:
@@ -106,7 +109,16 @@ class Front:
     php: str
     ping_interval: float
     read_timeout: int
+    is_php_known: bool = True
     remarks: tuple[str, ...] = field(default=())
+
+    @property
+    def php_remarks(self) -> tuple[str, ...]:
+        """What to mind where php-fpm is called at an address that nobody named."""
+        if self.is_php_known or not any(site.index for site in self.sites):
+            return ()
+        usual = f"no php-fpm was found in /run/php: the file has {self.php}, which is usual"
+        return (f"{usual}; install it, or name its address with --php",)
 
     @property
     def scripts(self) -> list[str]:
@@ -129,14 +141,16 @@ def front(config: Config, names: Collection[str], options: Options) -> Front:
     listen, port = config.server.listen, config.server.port
     upstream = Upstream.parse(options.upstream or _first(listen, port))
     sites = tuple(_site(host, config, options) for host in hosts)
+    php = _php(options.php)
     return Front(
         upstream,
         _paths(config.server.paths),
         sites,
         options,
-        _php(options.php),
+        php or PHP_SOCKET,
         config.server.ping_interval,
         _read_timeout(config, hosts),
+        bool(php),
         tuple(_remarks(config, upstream, sites)),
     )
 
@@ -171,11 +185,11 @@ def _paths(paths: Sequence[str]) -> tuple[str, ...]:
 
 
 def _php(given: str) -> str:
-    """Where php-fpm listens: what was typed, what is here, else what is usual."""
+    """Where php-fpm listens: what was typed, else what is here, else ""."""
     if given:
         return plain(given, "--php")
     found = sorted(Path("/run/php").glob("php*-fpm.sock"))
-    return f"unix:{found[-1]}" if found else PHP_SOCKET
+    return f"unix:{found[-1]}" if found else ""
 
 
 def _read_timeout(config: Config, hosts: Sequence[Host]) -> int:
@@ -192,13 +206,15 @@ def _site(host: Host, config: Config, options: Options) -> Site:
     root = _root(host, options.root)
     for text in (*certificate, root):
         plain(text or "-", "path")
+    index = _index(root, host.app)
     return Site(
         host.name,
         certificate if all(certificate) else None,
         is_private(host.name),
         root,
-        _index(root, host.app),
+        index,
         _origin(host),
+        private_in(root, config, has_php=bool(index)) if root else Private(),
     )
 
 
@@ -214,7 +230,7 @@ def is_private(name: str) -> bool:
 def _root(host: Host, given: str) -> str:
     """The folder that visitors may see; an app's own folder is none by itself."""
     if given:
-        return str(Path(given).absolute())
+        return os.path.abspath(given)  # noqa: PTH100 - resolve() would follow a release's symlink
     if host.is_url or not host.app:
         return ""
     folder = Path(host.app).parent
@@ -260,6 +276,7 @@ def _remarks(config: Config, upstream: Upstream, sites: Sequence[Site]) -> list[
         for site in sites
         if not site.root and not site.origin
     ]
+    remarks += filter(None, (remark_on(site.root, config, site.name) for site in sites))
     return remarks
 
 

@@ -195,6 +195,43 @@ def test_the_site_of_a_url_app_is_passed_on_without_its_password(made, write):
         assert "topsecret" not in text
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_folder_with_the_configuration_is_remarked_on_and_its_files_hidden(
+    made, write, tmp_path, kind
+):
+    (tmp_path / "index.html").touch()
+    write('[server]\nstate_dir = "state"', **{"a.test": 'app = "run-me"'})
+    text = made(kind, "--root", str(tmp_path))
+    assert any(str(tmp_path) in r and "phlows.toml" in r for r in made.answer["remarks"])
+    hidden = ("/phlows.toml", "/run-me", "/state/key", "/state/")
+    assert all(path in text for path in hidden)
+    assert "php" in re.search(r"path \*/\.\* (.*)|\|(php)\)", text).group(0)
+    made(kind, "--root", str(tmp_path / "public"))
+    assert not any("phlows.toml" in remark for remark in made.answer["remarks"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_php_fpm_that_is_not_here_is_told_of(phlows, made, write, site, monkeypatch, kind):
+    monkeypatch.setattr("pathlib.Path.glob", lambda *_: [])
+    write("", **{"a.test": f'app = "{site}/app.php"'})
+    text = made(kind)
+    told = [remark for remark in made.answer["remarks"] if "--php" in remark]
+    assert len(told) == (0 if kind == "frankenphp" else 1)
+    assert all(f"# {remark}" in text for remark in told)
+    if told:
+        made(kind, "--php", "unix:/run/fpm.sock")
+        assert not any("--php" in remark for remark in made.answer["remarks"])
+
+
+def test_paths_that_are_typed_lose_their_dots(made, write, tmp_path):
+    write("", **{"a.test": "hooks = []"})
+    typed = ("--tls-cert", "x/../c.pem", "--tls-key", "./k.pem", "--root", "x/../site")
+    text = made("nginx", *typed)
+    assert ".." not in re.sub(r"#.*", "", text)
+    assert f"ssl_certificate {tmp_path}/c.pem;" in text
+    assert f"root {tmp_path}/site;" in text
+
+
 # The programs
 
 

@@ -16,6 +16,7 @@ from tests.conformance.web import read_head, request_bytes
 from tests.started import ROOT
 
 OTHER = "other.test"
+SECRETS = (".env", "phlows.toml", "app.py", "APP.PY", "seen.ndjson", "tls.key", "app.php")
 BEHIND = [
     pytest.param((Caddy, "tcp"), marks=pytest.mark.caddy, id="caddy over tcp"),
     pytest.param((Nginx, "unix"), marks=pytest.mark.nginx, id="nginx over unix"),
@@ -38,7 +39,8 @@ def behind(folder, kind, way, **server):
     site = folder / "site"
     site.mkdir()
     (site / "index.html").write_text("the site")
-    (site / ".env").write_text("topsecret")
+    for name in SECRETS:
+        (site / name).write_text("topsecret")
     try:
         front = kind(folder / "web", broker.folder / "phlows.toml", "--root", str(site))
     except BaseException:
@@ -148,7 +150,12 @@ def test_the_browser_script_goes_through_and_the_site_is_beside_it(front):
     assert (status, b"phlows" in body) == (200, True)
     status, body = front.ask("GET", "/")
     assert (status, b"the site" in body) == (200, True)
-    assert front.ask("GET", "/.env")[0] == 404
+
+
+@pytest.mark.parametrize("name", [*SECRETS, "%70hlows.toml", "phlows.toml/", "./phlows.toml"])
+def test_what_no_visitor_is_to_read_is_hidden(front, name):
+    status, body = front.ask("GET", f"/{name}")
+    assert (status, b"topsecret" in body) == (404, False)
 
 
 def test_plain_http_leads_to_https(front):
