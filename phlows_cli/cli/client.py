@@ -13,6 +13,7 @@ from phlows_cli.errors import BrokerUnreachableError, PhlowsError, RefusedError,
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+    from types import ModuleType
 
     import requests
 
@@ -177,8 +178,7 @@ class BrokerClient:
 
     def _session(self) -> requests.Session:
         if self._open_session is None:
-            import requests
-
+            requests = _requests()
             session = self._open_session = requests.Session()
             session.trust_env = False
             session.headers["User-Agent"] = f"phlows/{__version__}"
@@ -223,6 +223,22 @@ class BrokerClient:
         elif status == 403 and self._key:
             message += "; it was taken from PHLOWS_KEY: mend it, or unset it to use the key file"
         return RefusedError(message)
+
+
+def _requests() -> ModuleType:
+    """Import requests, without a search of its new objects for garbage."""
+    import gc
+
+    # They stay for as long as the process: looking through them again and
+    # again is a tenth of what the import costs.
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        import requests
+    finally:
+        if was_enabled:
+            gc.enable()
+    return requests
 
 
 def _why(error: BaseException) -> str:

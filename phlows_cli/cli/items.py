@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 SIZE_LIMIT: Final = 64 * 1024 * 1024
 """Bytes read from a file or stdin: the most that bridge.body_limit can be."""
 
+SHOWN_LIMIT: Final = 40
+"""Characters of a wrong value that a message repeats."""
+
+
+class Raw(bytes):
+    """JSON that stays as it was written."""
+
 
 def read_argument(text: str) -> bytes:
     """Give the bytes that an argument stands for: itself, @file, or - for stdin."""
@@ -64,8 +71,14 @@ def parse_items(items: Sequence[str]) -> dict[str, object]:
     return fields
 
 
-def _json_value(text: str, name: str) -> object:
-    return parse_json(read_argument(text), f"{name}:=")
+def _json_value(text: str, name: str) -> Raw:
+    try:
+        return parse_json(read_argument(text), f"{name}:=")
+    except UsageError as error:
+        if not text or text[0] in "@{[" or text == "-" or "not JSON" not in str(error):
+            raise
+    shown = _cut(text)
+    raise UsageError(f"{name}:= is not JSON: {shown!r}: if it is text, write {name}={shown}")
 
 
 def add(fields: dict[str, object], key: str, value: object) -> None:
@@ -122,21 +135,28 @@ def _free(text: str, mark: str) -> Iterator[int]:
             yield index
 
 
-def parse_json(text: bytes, what: str) -> object:
+def parse_json(text: bytes, what: str) -> Raw:
     """Check JSON and keep it byte for byte."""
-    import msgspec
+    # msgspec would do, but requests has json with it: so `cast` starts sooner.
+    from json import loads
 
     if text.startswith(codecs.BOM_UTF8):
         raise UsageError(f"{what} begins with a byte order mark: save it without")
     try:
-        text.decode()
-        return msgspec.json.decode(text, type=msgspec.Raw)
+        # Its form alone is asked for: no number is too long to be kept as it is.
+        loads(text.decode(), parse_int=str, parse_float=str, parse_constant=_no_number)
     except UnicodeError:
         raise UsageError(f"{what} is not UTF-8") from None
     except RecursionError:
         raise UsageError(f"{what} is nested too deep") from None
-    except msgspec.DecodeError as error:
+    except ValueError as error:
         raise UsageError(f"{what} is not JSON: {str(error).lower()}") from None
+    return Raw(text)
+
+
+def _no_number(name: str) -> None:
+    """Refuse NaN and Infinity, which Python reads and nobody else does."""
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def merge(base: bytes | None, fields: Mapping[str, object]) -> bytes:
@@ -146,8 +166,6 @@ def merge(base: bytes | None, fields: Mapping[str, object]) -> bytes:
         base: JSON, an object or an array; None is an object without fields.
         fields: JSON values by their keys.
     """
-    import msgspec
-
     if base is None:
         return to_json(fields)
     if not base.strip():
@@ -160,28 +178,70 @@ def merge(base: bytes | None, fields: Mapping[str, object]) -> bytes:
         return base
     if start == b"[":
         raise UsageError("--data is an array: nothing can be added to it")
-    merged: dict[str, object] = msgspec.json.decode(base, type=dict[str, msgspec.Raw])
+    merged = _parts(base)
     for key, value in fields.items():
         add(merged, key, value)
     return to_json(merged)
 
 
-def cast_body(host: str, targets: Sequence[str], excluded: Sequence[str], payload: bytes) -> bytes:
-    """Write the body of POST /message, with the payload as it is."""
+def _parts(base: bytes) -> dict[str, object]:
+    """Split an object into its keys and their values, each as it was written."""
     import msgspec
 
+    found = msgspec.json.decode(base, type=dict[str, msgspec.Raw])
+    return {key: Raw(bytes(value)) for key, value in found.items()}
+
+
+def check_targets(targets: Sequence[str]) -> None:
+    """Refuse what can be no audience, and a token that is empty by mistake.
+
+    The bridge takes an empty token, which a socket may have; `--target` does
+    not: an empty variable would cast to nobody, or after not: to everybody.
+    """
+    from phlows_cli.errors import TargetError
+    from phlows_cli.model import Target
+
+    for target in targets:
+        if target in ("token:", "token:not:"):
+            raise UsageError(f"--target {target} has no token after it: is a variable empty?")
+        try:
+            Target.parse(target)
+        except TargetError as error:
+            if target[:5].lower() == "token":
+                raise UsageError(f"--{error}") from None
+            shown = _cut(target)
+            raise UsageError(
+                f"--target {shown!r} is not one of: all, token:TOKEN, token:not:TOKEN,"
+                " socket:ID or an id alone (16 hex characters)"
+            ) from None
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN_LIMIT else f"{text[:SHOWN_LIMIT]}..."
+
+
+def cast_body(host: str, targets: Sequence[str], excluded: Sequence[str], payload: bytes) -> bytes:
+    """Write the body of POST /message, with the payload as it is."""
     target = targets[0] if len(targets) == 1 else list(targets)
     fields: dict[str, object] = {"host": host, "target": target}
     if excluded:
         fields["except"] = list(excluded)
-    return to_json({**fields, "data": msgspec.Raw(payload)})
+    return to_json({**fields, "data": Raw(payload)})
 
 
 def to_json(value: object) -> bytes:
-    """Write JSON whose msgspec.Raw parts stay as they are."""
-    import msgspec
+    """Write JSON whose Raw parts stay as they are."""
+    from json import dumps
 
+    if isinstance(value, Raw):
+        return value
+    if isinstance(value, dict):
+        return b"{%b}" % b",".join(
+            to_json(key) + b":" + to_json(each) for key, each in value.items()
+        )
+    if isinstance(value, list | tuple):
+        return b"[%b]" % b",".join(map(to_json, value))
     try:
-        return msgspec.json.encode(value)
+        return dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise UsageError("an argument is not UTF-8") from None

@@ -7,6 +7,7 @@ import pytest
 from phlows_cli.cli.apply_options import COMMANDS
 from phlows_cli.cli.commands.cast import receipt_line
 
+ID = "0123456789abcdef"
 RECEIPT = {"status": "ok", "host": "app.example.com", "sent": 3, "matched": 3}
 
 
@@ -73,15 +74,33 @@ def test_the_receipt_for_people(receipt, line):
 
 
 def test_targets_and_exceptions_add_up(cast, recorder):
-    cast("a=1", "--target", "token:a", "--target", "s1", "--except", "s2", "--except", "socket:s3")
+    cast("a=1", "--target", "token:a", "--target", ID, "--except", "s2", "--except", "socket:s3")
     body = recorder.last.json()
-    assert body["target"] == ["token:a", "s1"]
+    assert body["target"] == ["token:a", ID]
     assert body["except"] == ["s2", "socket:s3"]
 
 
 def test_an_empty_target_is_not_everyone(cast, recorder):
-    cast("a=1", "--target", "")
-    assert recorder.last.json()["target"] == ""
+    assert refusal(cast("a=1", "--target", "")).startswith("--target '' is not one of: all, ")
+    assert not recorder.requests
+
+
+@pytest.mark.parametrize("target", ["token:", "token:not:"])
+def test_a_target_whose_variable_is_empty_is_not_sent(cast, recorder, target):
+    result = cast("a=1", "--target", ID, "--target", target)
+    assert refusal(result) == f"--target {target} has no token after it: is a variable empty?"
+    assert not recorder.requests
+
+
+@pytest.mark.parametrize(
+    ("target", "shown"), [("abc", "'abc'"), ("x" * 99, repr("x" * 40 + "..."))]
+)
+def test_a_target_that_is_none_is_shown_cut(cast, target, shown):
+    assert refusal(cast("a=1", "--target", target)).startswith(f"--target {shown} is not one of: ")
+
+
+def test_a_target_that_may_hold_a_token_is_not_shown(cast):
+    assert "s3cret" not in refusal(cast("a=1", "--target", "Token:s3cret"))
 
 
 @pytest.mark.parametrize(
@@ -249,7 +268,7 @@ def test_a_bad_configuration_is_a_usage_error_with_its_place(cast, tmp_path):
 
 def test_the_brokers_refusal_is_exit_code_4(cast, recorder):
     recorder.answers["/message"] = (400, {"status": "error", "message": "target 'x' is none"})
-    result = cast("a=1", "--target", "x")
+    result = cast("a=1", "--target", ID)
     assert (result.exit_code, result.stdout) == (4, "")
     assert result.stderr == "error: target 'x' is none\n"
 

@@ -53,6 +53,23 @@ def test_json_that_is_none_is_refused_with_the_items_name(value):
         parse_items([f"total:={value}"])
 
 
+def test_text_that_was_given_as_json_is_shown_with_how_text_is_written():
+    with pytest.raises(UsageError) as error:
+        parse_items(["foo:=bar"])
+    assert str(error.value) == "foo:= is not JSON: 'bar': if it is text, write foo=bar"
+
+
+def test_a_long_text_that_was_given_as_json_is_cut():
+    with pytest.raises(UsageError) as error:
+        parse_items([f"foo:={'x' * 1000}"])
+    assert str(error.value).endswith(f"write foo={'x' * 40}...")
+
+
+def test_json_keeps_a_number_that_no_language_holds():
+    digits = b"9" * 10_000
+    assert parse_json(digits, "it") == digits
+
+
 def test_json_of_too_many_levels_is_refused_as_that():
     with pytest.raises(UsageError, match=r"^total:= is nested too deep$"):
         parse_items([f"total:={'[' * 100_000}{']' * 100_000}"])

@@ -21,6 +21,8 @@ key=text, or key:=json for a value that is not text; key:=@FILE and key:=- are
 the JSON of a file, or of stdin. Options that are given again add up. --data
 gives the whole message, or the object that options and items are added to.
 
+A token: without a token is mostly an empty variable of a shell, and refused.
+
 \b
 More examples:
   phlows cast --inner '#count=5' --class '#count=-old new'
@@ -64,7 +66,14 @@ More examples:
 def cast(ctx: click.Context, /, config_path: str | None, as_json: bool, **typed: Any) -> None:  # noqa: ANN401 - as click names them
     """Send one cast and print its receipt."""
     from phlows_cli.cli.client import client_for
-    from phlows_cli.cli.items import add, cast_body, merge, parse_items, read_argument
+    from phlows_cli.cli.items import (
+        add,
+        cast_body,
+        check_targets,
+        merge,
+        parse_items,
+        read_argument,
+    )
     from phlows_cli.config import find_config, load_config
     from phlows_cli.errors import UsageError
 
@@ -78,6 +87,7 @@ def cast(ctx: click.Context, /, config_path: str | None, as_json: bool, **typed:
         )
     base = None if typed["data"] is None else read_argument(typed["data"])
     payload = merge(base, fields)
+    check_targets(typed["targets"])
     config = load_config(find_config(config_path))
     host = typed["host"] or sole_host(config)
     body = cast_body(host, typed["targets"] or ["all"], typed["excluded"], payload)

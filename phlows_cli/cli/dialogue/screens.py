@@ -20,7 +20,7 @@ from phlows_cli.cli.dialogue.happenings import (
     Pong,
     Sent,
 )
-from phlows_cli.cli.items import parse_json, to_json
+from phlows_cli.cli.items import Raw, parse_json, to_json
 from phlows_cli.cli.output import note, plural
 from phlows_cli.errors import UsageError
 
@@ -81,7 +81,7 @@ def _content(content: str | bytes) -> dict[str, Any]:
     if isinstance(content, bytes):
         return {"base64": base64.b64encode(content).decode()}
     raw = one_line(content)
-    return {"text": content} if raw is None else {"data": msgspec.Raw(raw)}
+    return {"text": content} if raw is None else {"data": Raw(raw)}
 
 
 def _ending(closed: Closed) -> dict[str, Any]:
