@@ -45,6 +45,19 @@ class ListenError(PhlowsError):
     """An address could not be bound."""
 
 
+class UnknownAddressError(ListenError):
+    """A name to listen at leads to no address."""
+
+    def __init__(self, where: str, why: str) -> None:
+        super().__init__(where, why)
+        self.where = where
+        self.why = why
+
+    def __str__(self) -> str:
+        what = f"server.listen {self.where!r}: {self.why}"
+        return f"{what}: mend server.listen, or how names are found"
+
+
 class AddressTakenError(ListenError):
     """Another process listens there."""
 

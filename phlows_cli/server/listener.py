@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from phlows_cli.errors import AddressTakenError, ListenError
+from phlows_cli.errors import AddressTakenError, ListenError, UnknownAddressError
 from phlows_cli.server.connection import Connection
 from phlows_cli.server.gate import Gate
 
@@ -154,8 +154,7 @@ class Listeners:
                 where, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )
         except OSError as error:
-            why = f"server.listen {where!r}: {error.strerror}"
-            raise ListenError(f"{why}: mend server.listen, or how names are found") from error
+            raise UnknownAddressError(where, str(error.strerror)) from error
         for family, _, _, _, address in found:
             yield self._bind_tcp(family, address)
 

@@ -61,6 +61,15 @@ def test_a_port_that_is_taken_is_an_error_and_not_a_traceback(recorder, config, 
     assert "Traceback" not in done.stderr
 
 
+def test_a_name_that_leads_nowhere_is_blamed_on_who_gave_it(config, program):
+    config("app.example.com", text='listen = "nowhere.invalid"')
+    done = program("serve")
+    assert (done.returncode, "server.listen 'nowhere.invalid'" in done.stderr) == (1, True)
+    done = program("serve", "--listen", "banana.invalid")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: --listen 'banana.invalid': ")
+
+
 def test_options_stand_above_the_file(config):
     settings = load_config(config(text='listen = "::1"\nlog_format = "text"', port=1))
     options = {

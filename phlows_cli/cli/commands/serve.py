@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO, cast
 import click
 
 from phlows_cli.cli.options import config_option
-from phlows_cli.errors import UsageError
+from phlows_cli.errors import UnknownAddressError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,6 +77,10 @@ def serve(
     stderr, sys.stderr = sys.stderr, cast("TextIO", Forgiving(sys.stderr))
     try:
         code = run(config, reread=load)
+    except UnknownAddressError as error:
+        if error.where not in listen:
+            raise
+        raise UsageError(f"--listen {error.where!r}: {error.why}: name an address") from None
     finally:
         sys.stderr = stderr
         settle()
