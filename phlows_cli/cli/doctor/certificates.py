@@ -33,7 +33,18 @@ GROUP: Final = "Security"
 SOON: Final = 14
 """Days before its end at which a renewal is late."""
 
+SHORT_LIVED: Final = 42
+"""Days; one that is made for less is never far from its end."""
+
+LATE_SHARE: Final = 0.1
+"""Of a short-lived one's whole time: what is left when a renewal is late."""
+
+DAY: Final = 86_400
+HOUR: Final = 3_600
+
 _RENEW: Final = "renew it (certbot renew, or what made it); the broker takes it by `phlows reload`"
+
+_RENEWS_ITSELF: Final = "what made such a short one renews it, too (Caddy, an ACME client): see in its log why it did not"
 
 
 def _public(case: Case, to: Address) -> Result:
@@ -90,10 +101,20 @@ def _judge(facts: dict[str, Any], cert: str, hosts: Sequence[str], *, is_trusted
 
 
 def _by_its_end(facts: dict[str, Any], what: str) -> Result:
-    end = ssl.cert_time_to_seconds(str(facts["notAfter"]))
-    days = int((end - time.time()) // 86_400)
-    seen = f"the certificate {what} is good for {days} more days"
-    return ok(seen) if days >= SOON else warn(seen, _RENEW)
+    begin, end = (ssl.cert_time_to_seconds(str(facts[at])) for at in ("notBefore", "notAfter"))
+    left, life = end - time.time(), end - begin
+    if life >= SHORT_LIVED * DAY:
+        seen = f"the certificate {what} is good for {_span(left, 'more ')}"
+        return ok(seen) if left >= SOON * DAY else warn(seen, _RENEW)
+    seen = f"the certificate {what} is good for {_span(left, 'more ')}, made for {_span(life)}"
+    return ok(seen) if left >= life * LATE_SHARE else warn(seen, _RENEWS_ITSELF)
+
+
+def _span(seconds: float, more: str = "") -> str:
+    """Write a time in days, or in hours where it is not two."""
+    if seconds >= 2 * DAY:
+        return f"{int(seconds // DAY)} {more}days"
+    return f"{seconds / HOUR:.1f} {more}hours".replace(".0 ", " ")
 
 
 def _facts(server: ssl.SSLContext, cert: str) -> dict[str, Any]:

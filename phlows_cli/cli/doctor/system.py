@@ -164,12 +164,17 @@ def _clock(case: Case, _subject: str) -> Result:
     command = [program, "show", "--property=NTPSynchronized", "--value"]
     told = run(command, case.timeout)
     if told.code or told.stdout.strip() not in ("yes", "no"):
-        return skip(f"timedatectl does not tell: {told.words[:60] or 'it says nothing'}")
+        return skip(f"timedatectl does not tell: {_clause(told.words) or 'it says nothing'}")
     if told.stdout.strip() == "yes":
         return ok("synchronised by NTP")
     return warn(
         "not synchronised: times in logs and certificates drift", "`timedatectl set-ntp true`"
     )
+
+
+def _clause(words: str) -> str:
+    """The beginning of what a program says, up to where a sentence of it ends."""
+    return words.partition(" (")[0].partition(". ")[0][:120].rstrip(".")
 
 
 def _clocks_agree(_case: Case, _subject: str) -> Result:

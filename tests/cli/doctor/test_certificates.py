@@ -62,8 +62,31 @@ def test_without_a_certificate_there_is_nothing_to_look_at(look, case):
 
 @pytest.mark.parametrize(("days", "status"), [(90, "ok"), (13.5, "warn"), (1, "warn")])
 def test_an_end_that_is_near_is_told(days, status):
-    end = time.strftime("%b %d %H:%M:%S %Y GMT", time.gmtime(time.time() + days * 86_400))
-    assert certificates._by_its_end({"notAfter": end}, "x").status == status
+    assert certificates._by_its_end(lasting(90, days), "x").status == status
+
+
+@pytest.mark.parametrize(
+    ("life", "left", "status", "words"),
+    [
+        (0.5, 0.45, "ok", "good for 10.8 more hours, made for 12 hours"),
+        (0.5, 0.04, "warn", "more hours, made for 12 hours"),
+        (6.5, 3.01, "ok", "good for 3 more days, made for 6 days"),
+        (6.5, 0.5, "warn", "good for 12 more hours"),
+    ],
+)
+def test_a_certificate_for_hours_is_judged_by_the_share_that_is_left(life, left, status, words):
+    result = certificates._by_its_end(lasting(life, left), "x")
+    assert result.status == status
+    assert words in result.message
+    assert "certbot" not in result.hint
+
+
+def lasting(life, left):
+    """What a certificate says of its time, in days."""
+    end = time.time() + left * 86_400
+    times = {"notBefore": end - life * 86_400, "notAfter": end + 1}
+    shown = "%b %d %H:%M:%S %Y GMT"
+    return {name: time.strftime(shown, time.gmtime(at)) for name, at in times.items()}
 
 
 def test_a_wildcard_is_for_one_level():

@@ -153,6 +153,16 @@ def test_timedatectl_is_asked_about_the_clock(look, case, tmp_path, monkeypatch,
     assert look("clock", case()).status == status
 
 
+def test_what_timedatectl_says_is_not_cut_in_mid_sentence(look, case, tmp_path, monkeypatch):
+    program = tmp_path / "timedatectl"
+    says = "System has not been booted with systemd as init system (PID 1). Can't operate."
+    program.write_text(f'#!/bin/sh\necho "{says}" >&2\nexit 1\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    told = "timedatectl does not tell: System has not been booted with systemd as init system"
+    assert look("clock", case()).message == told
+
+
 def test_without_timedatectl_the_clock_is_left_out(look, case, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert look("clock", case()).status == "skip"
