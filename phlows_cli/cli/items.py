@@ -77,8 +77,8 @@ def _json_value(text: str, name: str) -> Raw:
     except UsageError as error:
         if not text or text[0] in "@{[" or text == "-" or "not JSON" not in str(error):
             raise
-    shown = _cut(text)
-    raise UsageError(f"{name}:= is not JSON: {shown!r}: if it is text, write {name}={shown}")
+    value = shown(text)
+    raise UsageError(f"{name}:= is not JSON: {value!r}: if it is text, write {name}={value}")
 
 
 def add(fields: dict[str, object], key: str, value: object) -> None:
@@ -209,14 +209,14 @@ def check_targets(targets: Sequence[str]) -> None:
         except TargetError as error:
             if target[:5].lower() == "token":
                 raise UsageError(f"--{error}") from None
-            shown = _cut(target)
             raise UsageError(
-                f"--target {shown!r} is not one of: all, token:TOKEN, token:not:TOKEN,"
+                f"--target {shown(target)!r} is not one of: all, token:TOKEN, token:not:TOKEN,"
                 " socket:ID or an id alone (16 hex characters)"
             ) from None
 
 
-def _cut(text: str) -> str:
+def shown(text: str) -> str:
+    """Cut a wrong value to what a message repeats of it."""
     return text if len(text) <= SHOWN_LIMIT else f"{text[:SHOWN_LIMIT]}..."
 
 

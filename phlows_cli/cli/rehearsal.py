@@ -125,8 +125,10 @@ class Rehearsal:
         sent = [value.decode() for value in answer.sendable] if answer else []
         self._lines.append({"text": text, "sent": sent})
         if sent != [text.strip()]:
+            # Of another hook no line is ever sent, so there is nothing amiss in it.
+            is_amiss = answer is not None and not sent
             why = f"  ({answer.ignored})" if answer and answer.ignored else ""
-            self._show("printed" if sent else "not sent", text + why)
+            self._show("not sent" if is_amiss else "printed", text + why)
         for value in sent:
             self._show("sent", value)
 

@@ -257,8 +257,8 @@ def test_a_hook_that_the_host_does_not_have_is_not_run(registered, phlows):
 @pytest.mark.parametrize(
     ("message", "problem"),
     [
-        ("hello", "message is not a JSON object or array"),
-        ("5", "message is not a JSON object or array"),
+        ("wsToken=1", "message has the reserved key wsToken"),
+        ("[", "message is not a JSON object or array"),
         ('{"wsToken":1}', "message has the reserved key wsToken"),
         ("[" * 513 + "]" * 513, "message is nested deeper than 512"),
     ],
@@ -268,6 +268,25 @@ def test_a_message_that_the_broker_would_not_take_is_not_run(registered, phlows,
     assert refusal(phlows("hook", "receive", message)) == (
         f"{problem}: the broker would answer with an error, and not run receive"
     )
+
+
+@pytest.mark.parametrize("message", ["hello", "5", '"a=b"', ""])
+def test_a_message_that_is_none_is_shown_with_what_would_be_one(registered, phlows, message):
+    registered("print('ran')")
+    assert refusal(phlows("hook", "receive", message)) == (
+        f"message {message!r} is not a JSON object or array: give that, or items, such as type=ping"
+    )
+
+
+def test_a_message_can_be_made_of_items(registered, report):
+    registered("import json; print(json.dumps([message]))")
+    (line,) = report("receive", "type=chat.send", "text=a=b", "n:=3")["lines"]
+    assert json.loads(json.loads(line["text"])[0]) == {"type": "chat.send", "text": "a=b", "n": 3}
+
+
+def test_a_line_of_a_hook_whose_lines_are_never_sent_is_just_printed(registered, phlows):
+    registered("print('true')")
+    assert "\nprinted  true\n" in phlows("hook", "auth", "--token", "t").stdout
 
 
 def test_a_message_that_would_close_the_socket_says_with_which_code():

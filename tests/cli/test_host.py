@@ -431,7 +431,8 @@ def test_a_list_of_nothing_says_how_to_add():
         "",
         "no host is registered: phlows host add registers one\n",
     )
-    assert json.loads(done("list", "--json").stdout) == []
+    result = done("list", "--json")
+    assert (json.loads(result.stdout), result.stderr) == ([], "")
 
 
 def test_what_is_said_of_workers_is_shown_where_there_are_some():

@@ -21,7 +21,7 @@ from phlows_cli.errors import ConfigError, UsageError
 from phlows_cli.model import HOOK_NAMES, Hook, normalise_host
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from phlows_cli.config import Config
     from phlows_cli.model import Host
@@ -31,11 +31,13 @@ Example: phlows hook receive --token abc '{"type":"ping"}'
 
 Run one hook of an app exactly as the broker would, without a broker: connect,
 auth, receive or close, also spelled as the app sees it, ws::receive. Shown are
-the command line, each line of output and whether it would be sent to the
-client, stderr, the result, the exit code and the milliseconds.
+the command line, each line of output (and of receive, whose lines alone go to
+the client, what would be sent), stderr, the result, the exit code and the
+milliseconds.
 
-receive takes a MESSAGE: JSON, @FILE, or - for stdin. It is checked as the
-broker checks what clients send.
+receive takes a MESSAGE: JSON, @FILE, - for stdin, or items: key=text, and
+key:=json for a value that is not text. It is checked as the broker checks what
+clients send.
 
 The exit code is 0 when the hook accepts or is done, 4 when it refuses, 5 when
 it fails and 6 when it takes too long.
@@ -44,13 +46,14 @@ it fails and 6 when it takes too long.
 More examples:
   phlows hook auth --host app.example.com --token abc
   phlows hook ws::connect --app ./app.php
+  phlows hook receive --token abc type=chat.send text='hi there' n:=3
   phlows hook receive --repeat 100 '{"type":"ping"}'
 """
 
 
 @click.command(short_help="Run one hook of an app, without a broker.", help=HELP)
 @click.argument("name", metavar="HOOK", shell_complete=completing.hook_names)
-@click.argument("message", required=False)
+@click.argument("message", nargs=-1, metavar="[MESSAGE]...")
 @host_option
 @click.option(
     "--token",
@@ -84,7 +87,7 @@ def hook(
     ctx: click.Context,
     /,
     name: str,
-    message: str | None,
+    message: tuple[str, ...],
     config_path: str | None,
     as_json: bool,
     **typed: Any,  # noqa: ANN401 - as click names them
@@ -173,29 +176,40 @@ def _as_options(text: str, host: str) -> str:
 
 
 def _event(
-    config: Config, name: str, host: Host, message: str | None, token: str, socket: str | None
+    config: Config, name: str, host: Host, words: Sequence[str], token: str, socket: str | None
 ) -> Hook:
     """Make the event that the app will see."""
     from os import urandom
 
-    from phlows_cli.cli.items import read_argument
+    if bool(words) != (name == "receive"):
+        needs = "takes no MESSAGE" if words else "needs a MESSAGE"
+        raise UsageError(f"{name} {needs}")
+    if (token, *words) == ("-", "-"):
+        raise UsageError("stdin is one thing: the token or the message, not both")
+    data = _message(words, config.limits.max_message) if words else None
+    return Hook(name, host.name, _token(token), socket or urandom(8).hex(), data)
+
+
+def _message(words: Sequence[str], limit: int) -> str:
+    """Make the message of what was typed for it: JSON, or items."""
+    from phlows_cli.cli.items import parse_items, read_argument, shown, to_json
     from phlows_cli.cli.rehearsal import message_text
 
-    if (message is None) == (name == "receive"):
-        needs = "needs a MESSAGE" if message is None else "takes no MESSAGE"
-        raise UsageError(f"{name} {needs}")
-    data = None
-    if message is not None:
+    first = words[0].lstrip()
+    is_whole = len(words) == 1 and (first == "-" or first.startswith(("@", "{", "[")))
+    if is_whole:
         # A file or a pipe ends with a newline that no client would send.
-        content = read_argument(message).removesuffix(b"\n")
-        data = message_text(content, config.limits.max_message)
-    return Hook(name, host.name, _token(token, message), socket or urandom(8).hex(), data)
+        return message_text(read_argument(words[0]).removesuffix(b"\n"), limit)
+    if len(words) == 1 and ("=" not in first or first.startswith('"')):
+        raise UsageError(
+            f"message {shown(first)!r} is not a JSON object or array:"
+            " give that, or items, such as type=ping"
+        )
+    return message_text(to_json(parse_items(words)), limit)
 
 
-def _token(typed: str, message: str | None) -> str:
+def _token(typed: str) -> str:
     """Read a token as it was typed, or from where that says: without its newline."""
     from phlows_cli.cli.items import read_argument
 
-    if typed == message == "-":
-        raise UsageError("stdin is one thing: the token or the message, not both")
     return read_argument(typed).removesuffix(b"\n").decode("utf-8", "surrogateescape")

@@ -155,7 +155,7 @@ def list_(config_path: str | None, as_json: bool) -> None:
     config = _load(config_path)
     hosts = [config.hosts[name] for name in sorted(config.hosts)]
     emit([as_json_value(each) for each in hosts], as_json, lambda: overview(hosts))
-    if not hosts:
+    if not (hosts or as_json):
         note("no host is registered: phlows host add registers one")
 
 

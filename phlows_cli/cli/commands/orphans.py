@@ -51,6 +51,8 @@ def list_(url: str | None, config_path: str | None, as_json: bool) -> None:
     """List what was given up."""
     told = _client(url, config_path).get("/orphans")
     emit(told, as_json, lambda: _listed(told))
+    if as_json:
+        return
     hidden = told["count"] - len(told["orphans"])
     if not told["count"]:
         note("no close hook was given up")

@@ -49,7 +49,7 @@ def workers(ctx: click.Context, url: str | None, config_path: str | None, as_jso
 
         found = client_for(load_config(find_config(config_path)), url).get("/workers")["workers"]
         emit(found, as_json, lambda: _listed(found))
-        if not found:
+        if not (found or as_json):
             note('no worker is resident: a host has some with runtime = "resident"')
 
 
