@@ -67,10 +67,11 @@ def visible(text: str) -> str:
     """Show control characters as escapes, so that no text steers a terminal.
 
     Text from the other side of a socket, or from an app, passes through here.
+    The joiner stays that makes one emoji of several: it moves nothing.
     """
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() or c == "\t" else _escape(c) for c in text)
+    return "".join(c if c.isprintable() or c in "\t\u200d" else _escape(c) for c in text)
 
 
 def _escape(character: str) -> str:

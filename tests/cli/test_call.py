@@ -48,6 +48,16 @@ def steps(*steps):
     return json.dumps(steps)
 
 
+def test_a_variable_names_the_host_where_none_is_typed(registered, phlows, monkeypatch):
+    registered()
+    assert "missing argument 'TARGET'" in phlows("call", "tasks::run").stderr
+    monkeypatch.setenv("PHLOWS_HOST", "app.example.com")
+    for typed in (["tasks::run"], ["tasks::run", "a"], ["app.example.com", "tasks::run", "a"]):
+        result = phlows("call", *typed, "--json")
+        assert json.loads(result.stdout)["result"] == typed[typed.index("tasks::run") :]
+    assert "missing argument 'HOST'" in phlows("call").stderr
+
+
 def test_the_app_gets_the_target_and_the_arguments_as_the_broker_gives_them(registered, report):
     registered()
     answer = report("tasks::run", "text", ":=", '{"a":1}', ":=2026", ":=null", ':="quoted"', "")

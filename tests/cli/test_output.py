@@ -63,6 +63,12 @@ def test_no_text_steers_the_terminal():
     assert visible("Zoë -> 人") == "Zoë -> 人"
 
 
+def test_joined_emoji_and_variation_selectors_stay_and_marks_of_direction_do_not():
+    text = "👨\u200d👩\u200d👧 ❤\ufe0f"
+    assert visible(text) == text
+    assert visible(f"{text}\u2066\u200f\x1b[2J\u200b") == text + r"\u2066\u200f\x1b[2J\u200b"
+
+
 @pytest.mark.parametrize(
     ("count", "text"), [(0, "0 sockets"), (1, "1 socket"), (2, "2 sockets"), (1000, "1000 sockets")]
 )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from phlows_cli.cli.options import config_option, json_option, registered_hosts, repeat_option
 from phlows_cli.cli.output import EXIT_CODES, emit
 from phlows_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Container
 
 HELP = """\
 Example: phlows call app.example.com tasks::run
@@ -18,6 +22,7 @@ minute tick do, but without a broker. Shown are the command line, each line of
 output, stderr, the result and the milliseconds.
 
 An ARG is text; after := it is JSON, of a file with @FILE, of stdin with -.
+HOST may be left out where PHLOWS_HOST names it.
 
 The exit code is 0 when the call is done, 5 when it fails and 6 when it takes
 too long.
@@ -31,7 +36,7 @@ More examples:
 
 @click.command(short_help="Let an app run one of its functions.", help=HELP)
 @click.argument("host", shell_complete=registered_hosts)
-@click.argument("target")
+@click.argument("target", required=False, metavar="TARGET")
 @click.argument("args", nargs=-1)
 @repeat_option
 @config_option
@@ -54,15 +59,16 @@ def call(
     from phlows_cli.runtime.protocol import WORKER_COMMAND
 
     config = load_config(find_config(config_path))
-    name = normalise_host(typed["host"])
+    host, target, args = _asked(config.hosts, typed)
+    name = normalise_host(host)
     found = config.hosts.get(name)
     if found is None:
         raise no_such_host(name, config.hosts, str(config.path or "phlows.toml"))
     if not found.app:
         raise UsageError(f"{found.name} has no app: it is only pushed to")
-    if typed["target"] == WORKER_COMMAND:
+    if target == WORKER_COMMAND:
         raise UsageError(f"{WORKER_COMMAND} makes a worker of the app: it is no call")
-    task = Task(found.name, typed["target"], tuple(_values(typed["args"])))
+    task = Task(found.name, target, tuple(_values(args)))
     if repeat is not None:
         ctx.exit(EXIT_CODES[run_often(found, task, config, repeat, as_json)])
     rehearsal = Rehearsal(found, task, config.interpreters, is_live=not as_json)
@@ -71,6 +77,21 @@ def call(
     shown = f"{mark:<8} {visible(result.result.decode())}\n" if result.result else ""
     emit(rehearsal.report(result), as_json, lambda: shown + verdict(result, "done"))
     ctx.exit(EXIT_CODES[result.outcome])
+
+
+def _asked(hosts: Container[str], typed: dict[str, Any]) -> tuple[str, str, tuple[str, ...]]:
+    """Host, target and arguments: a first word may be the target where a variable has the host.
+
+    Raises:
+        UsageError: there is no target.
+    """
+    host, target, args = typed["host"], typed["target"], typed["args"]
+    usual = os.environ.get("PHLOWS_HOST")
+    if usual and (target is None or ("::" in host and host not in hosts)):
+        return usual, host, args if target is None else (target, *args)
+    if target is None:
+        raise click.UsageError("missing argument 'TARGET'", click.get_current_context())
+    return host, target, args
 
 
 def _values(args: tuple[str, ...]) -> list[object]:

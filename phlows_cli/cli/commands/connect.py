@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,6 +22,7 @@ On a terminal each line that is typed is sent: JSON, or items (key=text and
 key:=json). What arrives is shown above it; /help tells the rest. Ctrl-D ends
 it. In a pipe the lines of stdin are sent, and what arrives goes to stdout, a
 line for each message. With -x one message is sent: the items that follow.
+Without a host it is that of PHLOWS_HOST, or the only one that is registered.
 
 \b
 More examples:
@@ -84,6 +86,12 @@ def _words(ctx: click.Context, param: click.Parameter, typed: str) -> list[Compl
     "--header", "headers", metavar="NAME:VALUE", multiple=True, help="Send it. May be repeated."
 )
 @click.option("--path", metavar="PATH", help="The path, where it is not the configuration's.")
+@click.option(
+    "--ca",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="Trust these certificates, not the system's.",
+)
 @click.option("--insecure", is_flag=True, help="Do not check the server's certificate.")
 @click.option(
     "--connect-timeout",
@@ -123,6 +131,7 @@ def connect(words: tuple[str, ...], as_json: bool, **typed: Any) -> None:  # noq
         headers=tuple(headers(typed["headers"], typed["cookies"], place.cookie)),
         origin=None if typed["origin"] is None else origin(typed["origin"]),
         is_checked=not typed["insecure"],
+        ca=typed["ca"],
         connect_timeout=typed["connect_timeout"],
         max_message=typed["max_message"],
         as_json=as_json,
@@ -137,7 +146,8 @@ def _place(word: str | None, url: str | None, config_path: str | None, path: str
 
     if word is not None and is_url(word):
         return place_of_url(word, path)
-    return place_of_host(load_config(find_config(config_path)), url, word, path)
+    name = word or os.environ.get("PHLOWS_HOST")
+    return place_of_host(load_config(find_config(config_path)), url, name, path)
 
 
 def _terms(items: tuple[str, ...], typed: dict[str, Any]) -> Any:  # noqa: ANN401 - Terms, not imported here

@@ -49,6 +49,7 @@ _NOT_BY_MESSAGE: Final = {
 class Manner:
     """How a connection is made and shown.
 
+    `ca` is a file of certificates that are trusted, and no others.
     `connect_timeout` is seconds for all of it; `max_message` bytes of one
     message that comes.
     """
@@ -56,6 +57,7 @@ class Manner:
     headers: tuple[Header, ...] = ()
     origin: str | None = None
     is_checked: bool = True
+    ca: str | None = None
     connect_timeout: float = 10.0
     max_message: int = 1024 * 1024
     as_json: bool = False
@@ -86,7 +88,7 @@ def hold(place: Place, manner: Manner, terms: Terms) -> None:
 def _open(place: Place, manner: Manner) -> Link:
     deadline = Deadline(manner.connect_timeout)
     protocol = _protocol(place, manner)
-    connection = dial(place, deadline, is_checked=manner.is_checked)
+    connection = dial(place, deadline, is_checked=manner.is_checked, ca=manner.ca)
     link = Link(connection, protocol, manner.max_message)
     try:
         link.handshake(_request(protocol, place, manner), deadline, place.shown)

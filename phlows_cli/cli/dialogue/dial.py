@@ -9,7 +9,7 @@ import time
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
-from phlows_cli.errors import BrokerUnreachableError, PhlowsError, TimedOutError
+from phlows_cli.errors import BrokerUnreachableError, PhlowsError, TimedOutError, UsageError
 
 if TYPE_CHECKING:
     from phlows_cli.cli.dialogue.place import Place
@@ -41,23 +41,25 @@ class Deadline:
         return TimedOutError(f"{what} took longer than {self._seconds:g} s (--connect-timeout)")
 
 
-def dial(place: Place, deadline: Deadline, *, is_checked: bool) -> socket.socket:
-    """Connect to a place.
+def dial(place: Place, deadline: Deadline, *, is_checked: bool, ca: str | None) -> socket.socket:
+    """Connect to a place, trusting the certificates of a file where one is named.
 
     Raises:
+        UsageError: that file holds none.
         BrokerUnreachableError: nothing is there, or no TLS that is trusted.
         TimedOutError: it took too long.
     """
+    context = _context(ca, is_checked=is_checked) if place.server_name else None
     try:
         connection = _reach(place, deadline)
     except TimeoutError:
         raise deadline.passed(f"connecting to {place.at}") from None
     except OSError as error:
         raise BrokerUnreachableError(_nobody(place, str(error.strerror or error))) from None
-    if not place.server_name:
+    if context is None:
         return connection
     try:
-        return _secured(connection, place, deadline, is_checked=is_checked)
+        return _secured(connection, place, deadline, context)
     except BaseException:
         connection.close()
         raise
@@ -118,17 +120,17 @@ def _resolve(host: str, port: int, deadline: Deadline) -> list[tuple[int, Any]]:
 
 
 def _secured(
-    connection: socket.socket, place: Place, deadline: Deadline, *, is_checked: bool
+    connection: socket.socket, place: Place, deadline: Deadline, context: ssl.SSLContext
 ) -> socket.socket:
     what = f"TLS with {place.at}"
     try:
         connection.settimeout(deadline.left(what))
-        return _context(is_checked).wrap_socket(connection, server_hostname=place.server_name)
+        return context.wrap_socket(connection, server_hostname=place.server_name)
     except ssl.SSLCertVerificationError as error:
         why = error.verify_message.lower().rstrip(".")
         raise BrokerUnreachableError(
-            f"the certificate at {place.at} is not trusted here ({why}): name its authority in"
-            " SSL_CERT_FILE, or leave it unchecked with --insecure"
+            f"the certificate at {place.at} is not trusted here ({why}): name its authority with"
+            " --ca or in SSL_CERT_FILE, or leave it unchecked with --insecure"
         ) from None
     except TimeoutError:
         raise deadline.passed(what) from None
@@ -142,8 +144,13 @@ def _no_tls(place: Place, error: Exception) -> PhlowsError:
     return BrokerUnreachableError(f"no TLS at {place.at} ({words}): does it speak ws:// there?")
 
 
-def _context(is_checked: bool) -> ssl.SSLContext:
-    context = ssl.create_default_context()
+def _context(ca: str | None, *, is_checked: bool) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=ca)
+    except ssl.SSLError:
+        raise UsageError(f"--ca {ca} holds no certificate in PEM") from None
+    except OSError as error:
+        raise UsageError(f"--ca {ca}: {error.strerror}") from None
     if not is_checked:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from phlows_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 CHUNK: Final = 65536
 LINE_LIMIT: Final = 16 * 1024 * 1024
@@ -32,8 +35,12 @@ class Source(Protocol):
     def fileno(self) -> int:
         """What to wait on; not asked once it is over."""
 
-    def lines(self) -> list[Line]:
-        """The lines that have come; never waits when its number can be read."""
+    def lines(self) -> Iterable[Line]:
+        """The lines that have come; never waits when its number can be read.
+
+        Raises:
+            UsageError: what follows the lines before cannot be read.
+        """
 
     def ready(self) -> None:
         """What was given has been dealt with."""
@@ -78,7 +85,7 @@ class Lines:
         """The descriptor."""
         return self._descriptor
 
-    def lines(self) -> list[Line]:
+    def lines(self) -> Iterable[Line]:
         """Read once, and take the lines that are whole; blank ones are nothing."""
         try:
             chunk = os.read(self._descriptor, CHUNK)
@@ -93,7 +100,7 @@ class Lines:
         self._rest = rest
         if len(rest) > LINE_LIMIT:
             raise UsageError(f"line {self._count + 1} of stdin exceeds {LINE_LIMIT} bytes")
-        return [line for line in map(self._decoded, whole) if line.text.strip()]
+        return (line for line in map(self._decoded, whole) if line.text.strip())
 
     def ready(self) -> None:
         """Nobody waits for that."""

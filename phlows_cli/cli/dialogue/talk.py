@@ -76,6 +76,8 @@ class Talk:
         self._closing_at: float | None = None
         self._left = terms.count
         self._closed: Closed | None = None
+        self._limit = ""
+        self._mistake: UsageError | None = None
 
     def run(self) -> None:
         """Hold the conversation.
@@ -89,14 +91,20 @@ class Talk:
                 self._turn()
         finally:
             self._say_goodbye()
-        problem = error_of(self._closed)
+        problem = self._mistake or error_of(self._closed)
         if problem is not None:
             raise problem
         if self._left:
-            got = self._terms.count - self._left
-            raise TimedOutError(
-                f"{got} of {self._terms.count} messages came (--count); --wait gives them longer"
-            )
+            raise TimedOutError(self._shortfall())
+
+    def _shortfall(self) -> str:
+        """Say how many came of those that were counted on, and which limit ended it."""
+        count, limit = self._terms.count, self._limit
+        said = f"{count - self._left} of {count} messages came (--count)"
+        if not limit:
+            return said
+        seconds = self._terms.lifetime if limit == "--for" else self._terms.wait
+        return f"{said} until {limit} {seconds:g} ended it: give that longer"
 
     def _begin(self) -> None:
         if self._terms.token is not None and self._link.is_open:
@@ -140,10 +148,15 @@ class Talk:
         reading: list[Link | Source | socket] = [self._waker]
         if self._link.backlog < FULL:
             reading.append(self._link)
-        if self._link.is_open and not self._source.is_over and self._link.backlog < BACKLOG:
+        if self._link.is_open and not self._is_fed and self._link.backlog < BACKLOG:
             reading.append(self._source)
         writing = [self._link] if self._link.backlog else []
         return select.select(reading, writing, [], self._patience())[0]
+
+    @property
+    def _is_fed(self) -> bool:
+        """Whether nothing more will be sent: the end of the lines, or one that is wrong."""
+        return self._source.is_over or self._mistake is not None
 
     def _patience(self) -> float | None:
         """Seconds until time itself has something to say."""
@@ -155,7 +168,7 @@ class Talk:
         return max(0.0, min(known) - now) if known else None
 
     def _quiet_at(self) -> float | None:
-        if not self._source.is_over or not self._link.is_open:
+        if not self._is_fed or not self._link.is_open:
             return None
         return self._heard_at + self._terms.wait
 
@@ -176,10 +189,16 @@ class Talk:
         if _is_due(self._closes_by(), now):
             self._end(self._link.ending())
             self._screen.remark(f"the server did not finish the close within {CLOSE_TIMEOUT:g} s")
-        elif _is_due(self._ends_at, now) or _is_due(self._quiet_at(), now):
-            self._close(1000)
+        elif _is_due(self._ends_at, now):
+            self._run_out("--for")
+        elif _is_due(self._quiet_at(), now):
+            self._run_out("--wait")
         elif _is_due(self._pings_at(), now):
             self._ping_again()
+
+    def _run_out(self, limit: str) -> None:
+        self._limit = limit
+        self._close(1000)
 
     def _ping_again(self) -> None:
         interval = self._terms.ping_interval
@@ -220,25 +239,31 @@ class Talk:
     # What is sent
 
     def _take_lines(self) -> None:
-        for line in self._source.lines():
-            if self._source.is_typed:
+        if self._source.is_typed:
+            for line in self._source.lines():
                 self._take_typed(line.text)
-            else:
-                self._take_piped(line)
-        if self._source.is_over:
+        else:
+            self._take_piped()
+        if self._is_fed:
             self._heard_at = time.monotonic()
             if self._source.is_typed:
                 self._close(1000)
         elif self._link.is_open:
             self._source.ready()
 
-    def _take_piped(self, line: Line) -> None:
-        """Send; a mistake ends it all, for nobody is there to mend it."""
+    def _take_piped(self) -> None:
+        """Send; a mistake is the last line, for nobody is there to mend it."""
         try:
-            text = typed.message(line.text, is_text=self._terms.is_text)
+            for line in self._source.lines():
+                self._send(self._message(line))
+        except UsageError as error:
+            self._mistake = error
+
+    def _message(self, line: Line) -> str:
+        try:
+            return typed.message(line.text, is_text=self._terms.is_text)
         except UsageError as error:
             raise UsageError(f"{line.where}: {error}") from None
-        self._send(text)
 
     def _take_typed(self, line: str) -> None:
         """Carry out a command, or send; a mistake is told and nothing else."""

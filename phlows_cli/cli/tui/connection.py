@@ -14,8 +14,11 @@ NO_TOKEN: Final = token_hash("")
 
 
 def shown(value: object) -> str:
-    """Text from outside on one line, unable to steer the terminal."""
-    return visible(str(value)).replace("\t", " ")
+    """Text from outside on one line, unable to steer the terminal.
+
+    Terminals do not agree on how wide joined emoji are: columns need to know.
+    """
+    return visible(str(value)).replace("\t", " ").replace("\u200d", "\\u200d")
 
 
 @dataclass(slots=True, eq=False)

@@ -78,7 +78,10 @@ def test_what_comes_after_the_count_is_not_printed(connect):
 def test_a_count_that_is_not_reached_is_exit_code_6(connect):
     result = connect("none.test", "-x", "--count", "3", "--wait", "0.5", "type=twice")
     assert (result.exit_code, result.stdout) == (6, '{"n":1}\n{"n":2}\n')
-    assert result.stderr == ("error: 2 of 3 messages came (--count); --wait gives them longer\n")
+    said = "error: 2 of 3 messages came (--count) until {} ended it: give that longer\n"
+    assert result.stderr == said.format("--wait 0.5")
+    result = connect("none.test", "-x", "--count", "3", "--for", "0.5", "--wait", "9", "type=twice")
+    assert (result.exit_code, result.stderr) == (6, said.format("--for 0.5"))
 
 
 def test_json_tells_of_everything_and_never_of_the_token(connect):
@@ -116,6 +119,29 @@ def test_a_line_that_is_no_message_ends_it_and_is_named(piped, broker):
     done = piped("none.test", "-c", broker.path, "--url", broker.url, given="a=1\nwhat\n")
     assert done.returncode == 2
     assert done.stderr == b"error: line 2 of stdin: 'what' is neither key=text nor key:=json\n"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"), [(b"{bad json", b"is not JSON"), (b"\xff", b"is not UTF-8")]
+)
+def test_answers_to_the_lines_before_one_that_is_wrong_are_waited_for(piped, broker, wrong, why):
+    own = ("none.test", "-c", broker.path, "--url", broker.url, "--wait", "1")
+    done = piped(*own, given=b"x=1\nx=2\n" + wrong + b"\nx=4\n")
+    assert [json.loads(line)["got"] for line in done.stdout.splitlines()] == [
+        {"x": "1"},
+        {"x": "2"},
+    ]
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"error: line 3 of stdin")
+    assert why in done.stderr
+
+
+def test_a_variable_names_the_host_where_none_is_typed(connect, monkeypatch):
+    monkeypatch.setenv("PHLOWS_HOST", "none.test")
+    assert json.loads(connect(*HI).stdout)["got"] == {"type": "hi", "n": 3}
+    monkeypatch.setenv("PHLOWS_HOST", "nope")
+    assert connect(*HI).exit_code == 4
+    assert connect("none.test", *HI).exit_code == 0
 
 
 def test_a_reader_that_leaves_early_is_no_traceback(environ, broker):
@@ -224,10 +250,17 @@ def test_tls_is_checked_against_the_hosts_name(own_broker, phlows, monkeypatch):
         wrong_name = phlows("connect", "message.test", *own, *HI)
         monkeypatch.setenv("SSL_CERT_FILE", str(TWO[0]))
         not_trusted = phlows("connect", "app.test", *own, *HI)
+        named = phlows("connect", "app.test", "--ca", str(ONE[0]), *own, *HI)
+        empty = phlows("connect", "app.test", "--ca", str(broker.path), *own, *HI)
+        missing = phlows("connect", "app.test", "--ca", "none.pem", *own, *HI)
         unchecked = phlows("connect", "app.test", "--insecure", *own, *HI)
     assert wrong_name.exit_code == not_trusted.exit_code == 3
     assert "(hostname mismatch" in wrong_name.stderr
     assert "SSL_CERT_FILE, or leave it unchecked with --insecure" in not_trusted.stderr
+    assert named.exit_code == 0, named.stderr
+    assert (empty.exit_code, missing.exit_code) == (2, 2)
+    assert "phlows.toml holds no certificate in PEM" in empty.stderr
+    assert missing.stderr == "error: --ca none.pem: No such file or directory\n"
     assert unchecked.exit_code == 0
     assert "warning: the server's certificate is not checked" in unchecked.stderr
 
