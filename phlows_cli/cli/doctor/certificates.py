@@ -44,7 +44,9 @@ HOUR: Final = 3_600
 
 _RENEW: Final = "renew it (certbot renew, or what made it); the broker takes it by `phlows reload`"
 
-_RENEWS_ITSELF: Final = "what made such a short one renews it, too (Caddy, an ACME client): see in its log why it did not"
+_RENEWS_ITSELF: Final = (
+    "what made one so short renews it, too (Caddy, an ACME client): its log says why not"
+)
 
 
 def _public(case: Case, to: Address) -> Result:
