@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from phlows_cli.cli.output import table, visible
 from phlows_cli.model import HOOK_NAMES
@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from phlows_cli.model import Host
+
+
+_AS_THEY_ARE: Final = (
+    "runtime", "max_jobs", "spare", "idle_timeout", "watch_app", "tick", "max_connections",
+    "key_file",
+)  # fmt: skip
 
 
 def as_json_value(host: Host) -> dict[str, object]:
@@ -27,19 +33,8 @@ def as_json_value(host: Host) -> dict[str, object]:
         "timeout": host.timeout,
         "concurrency": host.concurrency,
         "env": dict(host.env),
-        **_workers(host),
-        "tick": host.tick,
+        **{name: getattr(host, name) for name in _AS_THEY_ARE},
     }
-
-
-def _workers(host: Host) -> dict[str, object]:
-    """How the app is run; what is said of workers only where there are some."""
-    if host.is_url:
-        return {}
-    if host.runtime != "resident":
-        return {"runtime": host.runtime}
-    names = ("runtime", "max_jobs", "spare", "idle_timeout", "watch_app")
-    return {name: getattr(host, name) for name in names}
 
 
 def settings_table(host: Host) -> str:
@@ -47,8 +42,9 @@ def settings_table(host: Host) -> str:
     values = as_json_value(host)
     values["timeout"] = f"{host.timeout:g} seconds"
     values["concurrency"] = f"{host.concurrency} processes at once"
-    if "idle_timeout" in values:
-        values["idle_timeout"] = f"{host.idle_timeout:g} seconds"
+    values["idle_timeout"] = f"{host.idle_timeout:g} seconds"
+    values["watch_app"] = "yes" if host.watch_app else "no"
+    values["max_connections"] = host.max_connections or "no limit of its own"
     values["env"] = [f"{name}={value}" for name, value in host.env.items()]
     return table(("SETTING", "VALUE"), [(key, _words(value)) for key, value in values.items()])
 
