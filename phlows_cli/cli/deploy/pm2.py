@@ -10,12 +10,18 @@ from phlows_cli.cli.deploy.deployment import user_commands
 from phlows_cli.cli.deploy.files import Bundle, File
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from phlows_cli.cli.deploy.deployment import Deployment
 
 ECOSYSTEM: Final = """\
 // {path}
-// Made by `phlows service pm2`. Put it there, and as the user {user} type:
-{commands}
+// Made by `phlows service pm2`. Put it there, and type as root:
+{root}
+// as the user {user} ({shell}):
+{own}
+// and as root again, so that it starts with the machine:
+{last}
 //
 // A reload after a change of the configuration: the broker sees it by itself, or type
 //   pm2 sendSignal SIGHUP {name}
@@ -55,14 +61,19 @@ module.exports = {{
 def pm2_bundle(deployment: Deployment) -> Bundle:
     """Make the ecosystem file."""
     path = str(deployment.path.parent / f"{deployment.name}.config.cjs")
+    home = _home(deployment)
     made = user_commands(deployment.user, deployment.state)
-    commands = (*made, f"pm2 start {join([path])}", "pm2 save", "pm2 startup")
+    own = [join(["export", f"PM2_HOME={home}/.pm2"]), f"pm2 start {join([path])}", "pm2 save"]
+    last = [join(["pm2", "startup", "-u", deployment.user, "--hp", home])]
     script, *args = deployment.serve
     env = {} if deployment.state_dir else {"STATE_DIRECTORY": deployment.state}
     text = ECOSYSTEM.format(
         path=path,
         user=deployment.user,
-        commands="\n".join(f"//   {command}" for command in commands),
+        root=_lines(made),
+        own=_lines(own),
+        last=_lines(last),
+        shell=join(["su", "-s", "/bin/sh", deployment.user]),
         name=deployment.name,
         quoted_name=json.dumps(deployment.name),
         script=json.dumps(script),
@@ -72,5 +83,22 @@ def pm2_bundle(deployment: Deployment) -> Bundle:
         stop=deployment.stop_seconds * 1000,
         descriptors=deployment.descriptors,
     )
-    remarks = ("the commands that make a user or a folder need root",) if made else ()
-    return Bundle((File(path, text),), commands, remarks)
+    remark = (
+        f"useradd, install and pm2 startup need root; the other commands are {deployment.user}'s"
+    )
+    return Bundle((File(path, text),), (*made, *own, *last), (remark,))
+
+
+def _home(deployment: Deployment) -> str:
+    """Where pm2 keeps its own files: a user that is made for phlows has no other place."""
+    from pwd import getpwnam
+
+    try:
+        home = getpwnam(deployment.user).pw_dir
+    except KeyError:
+        home = "/"
+    return deployment.state if home in ("", "/", "/nonexistent") else home
+
+
+def _lines(commands: Iterable[str]) -> str:
+    return "\n".join(f"//   {command}" for command in commands)

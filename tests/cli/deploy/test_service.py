@@ -305,6 +305,16 @@ def test_node_reads_the_ecosystem_file(phlows, write, tmp_path):
     assert app["env"] == {"STATE_DIRECTORY": "/var/lib/phlows"}
 
 
+def test_what_root_types_for_pm2_stands_apart_from_what_the_user_types(phlows, write):
+    write()
+    text = phlows("service", "pm2", "--user", "somebody-new").stdout
+    first, own, last = re.findall(r"((?://   .*\n)+)", text)[:3]
+    assert ("useradd" in first, "install -d" in first, "pm2" in first) == (True, True, False)
+    assert re.findall(r"//   (\w+ \w+)", own) == ["export PM2_HOME", "pm2 start", "pm2 save"]
+    assert "export PM2_HOME=/var/lib/phlows/.pm2\n" in own
+    assert last == "//   pm2 startup -u somebody-new --hp /var/lib/phlows\n"
+
+
 # All three
 
 
