@@ -51,7 +51,7 @@ def failed(code, *args):
     return result.stderr
 
 
-def app(name="app.py", text="pass\n", mode=0o644):
+def app(name="app.py", text="import phlows_cli.app\n", mode=0o644):
     file = Path(name)
     file.write_text(text)
     file.chmod(mode)
@@ -381,6 +381,16 @@ def test_removing_a_host_that_is_not_there_names_those_that_are():
 def test_removing_without_a_config_file_says_so():
     assert "there is no config file: phlows host add makes one" in failed(2, "remove", "b")
     assert "x.toml: there is no config file" in failed(2, "remove", "b", "-c", "x.toml")
+
+
+def test_an_app_that_cannot_answer_is_added_with_a_warning():
+    app("mute.py", "print('hello')\n")
+    said = done("add", "mute.local", "mute.py").stderr
+    assert re.search(r"^warning: .*mute.py neither calls run\(\)", said)
+    assert "warning" not in done("add", "a.local", "mute.py", "--hooks", "receive").stderr
+    assert "warning" not in done("add", "b.local", "mute.py", "--no-check").stderr
+    app("good.py", "from phlows_cli.app import run\nrun()\n")
+    assert "warning" not in done("add", "c.local", "good.py").stderr
 
 
 # list and show

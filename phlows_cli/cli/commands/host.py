@@ -10,7 +10,7 @@ import click
 from phlows_cli.cli.host_view import as_json_value, overview, settings_table
 from phlows_cli.cli.lazy import Group
 from phlows_cli.cli.options import config_option, json_option, registered_hosts
-from phlows_cli.cli.output import emit, note
+from phlows_cli.cli.output import emit, note, visible
 from phlows_cli.errors import ConfigError, UsageError
 from phlows_cli.model import AUTH_MODES, RUNTIMES, normalise_host
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from phlows_cli.config import Config
+    from phlows_cli.model import Host
 
 HELP: Final = """\
 Example: phlows host add app.example.com /srv/app/www/app.php
@@ -121,6 +122,7 @@ def add(
         from phlows_cli.cli.app_check import check_app
 
         check_app(added.app, config.interpreters)
+        _warn_of_mute(added)
     add_host(path, added.name, table, replace=chosen["replace"])
     verb = "replaced" if replaced else "added"
     emit(
@@ -172,6 +174,15 @@ def show(name: str, config_path: str | None, as_json: bool) -> None:
     if shown is None:
         raise no_such_host(normalise_host(name), config.hosts, str(config.path or "phlows.toml"))
     emit(as_json_value(shown), as_json, lambda: settings_table(shown))
+
+
+def _warn_of_mute(added: Host) -> None:
+    from phlows_cli.cli.doctor.app_text import beginning, is_mute, mute_words
+
+    # A program that can be run need not be one that can be read.
+    if os.access(added.app, os.R_OK) and is_mute(added, beginning(added.app)):
+        what, fix = mute_words(added)
+        note(f"warning: {visible(what)}; {fix}")
 
 
 _TABLE_OPTIONS: Final = (

@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from phlows_cli.cli.doctor.app_text import AppText
+from phlows_cli.cli.doctor.app_text import AppText, beginning, is_mute, mute_words
 from phlows_cli.cli.doctor.check import Case, Check, Result, each_host, fail, ok, skip, warn
 from phlows_cli.errors import PhlowsError, TimedOutError
 
@@ -25,7 +25,6 @@ BOOT_SHARE: Final = 0.8
 
 NO_APP: Final = "only pushed to: it has no app"
 FRAME_LIMIT: Final = 65_536
-TEXT_LIMIT: Final = 512 * 1024
 
 
 def of_file(judge: Callable[[Case, Host], Result]) -> Run:
@@ -152,8 +151,9 @@ def _reached(case: Case, name: str) -> Result:
 
 
 def _hooks(_case: Case, host: Host) -> Result:
-    with Path(host.app).open("rb") as file:
-        text = file.read(TEXT_LIMIT).decode("utf-8", "replace")
+    text = beginning(host.app)
+    if is_mute(host, text):
+        return warn(*mute_words(host))
     return _judge_hooks(host, AppText.read(host.app, text))
 
 

@@ -216,6 +216,24 @@ def test_an_app_that_defines_another_class_is_told(examined):
     assert examined("app-hooks", text, "php", 'hook_class = "websocket"').status == "ok"
 
 
+@pytest.mark.parametrize(
+    ("kind", "text", "status"),
+    [
+        ("php", "<?php\nfunction hello() { echo 'hello'; }\n", "warn"),
+        ("php", "<?php\nrequire 'app.php';\n", "ok"),
+        ("php", "<?php\n[$class, $hook] = explode('::', $argv[1]);\n", "ok"),
+        ("php", "<?php\necho 'true';\n", "ok"),
+        ("py", "import os, re as r\nfrom time import sleep\nprint(os.getpid())\n", "warn"),
+        ("py", "import framework\nframework.start()\n", "ok"),
+        ("py", "from . import app\n", "ok"),
+        ("py", "import sys\nprint(sys.argv[1:])\n", "ok"),
+    ],
+)
+def test_only_an_app_that_plainly_cannot_answer_is_warned_of(examined, kind, text, status):
+    result = examined("app-hooks", text, kind)
+    assert (result.status, "will fail" in result.message) == (status, status == "warn")
+
+
 PHP = "<?php\nrequire __DIR__ . '/phlows.php';\nfunction wsAuth($h) {}\nphlows_run();\n"
 
 
