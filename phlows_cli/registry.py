@@ -34,14 +34,20 @@ class RegistryError(PhlowsError):
     """A host could not be added or removed as asked."""
 
 
-def no_such_host(name: str, known: Iterable[str], path: str) -> RegistryError:
+class NoSuchHostError(RegistryError):
+    """The person named a host that the file does not have."""
+
+    exit_code = 2
+
+
+def no_such_host(name: str, known: Iterable[str], path: str) -> NoSuchHostError:
     """Make the error for a host that the file does not have."""
     names = sorted(known)
     near = get_close_matches(name, names, n=1)
     meant = (
         f": did you mean {near[0]!r}?" if near else f": registered are {', '.join(names) or 'none'}"
     )
-    return RegistryError(f"{path}: there is no host {name!r}{meant}")
+    return NoSuchHostError(f"{path}: there is no host {name!r}{meant}")
 
 
 class _Region(NamedTuple):

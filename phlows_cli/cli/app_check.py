@@ -28,6 +28,8 @@ except (SyntaxError, ValueError) as error:
 class AppError(PhlowsError):
     """An app cannot be run as it is."""
 
+    exit_code = 2
+
 
 def check_app(app: str, interpreters: Interpreters, timeout: float = 0.0) -> None:
     """Check that an app is a readable file and that it parses.

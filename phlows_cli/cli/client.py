@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -11,7 +12,7 @@ from phlows_cli.address import bridge_url
 from phlows_cli.errors import BrokerUnreachableError, PhlowsError, RefusedError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
     from types import ModuleType
 
@@ -26,6 +27,10 @@ LINE_LIMIT: Final = 1024 * 1024
 
 STREAM: Final = "application/x-ndjson"
 """What an endless answer of a broker says that it is."""
+
+_UNKNOWN_HOST: Final = re.compile(r"unknown host '([^']*)'")
+
+URL_FORMS: Final = "a port of this machine, http://host:port, https://host or unix:/path"
 
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1", ""})
 
@@ -47,16 +52,16 @@ def client_for(config: Config, url: str | None) -> BrokerClient:
         key = read_key(file)
     if not all("!" <= character <= "~" for character in key):
         raise UsageError("the key (PHLOWS_KEY or bridge.key_file) must be printable ASCII")
-    return BrokerClient(url, key, file)
+    return BrokerClient(url, key, file, known_hosts=tuple(config.hosts))
 
 
 def _checked(url: str) -> str:
     """Write the URL in full; a port alone is a port of this machine."""
-    if url.isdecimal():
+    if url.isdecimal() and 0 < int(url[:9]) < 65536:
         url = f"http://127.0.0.1:{url}"
     if not (_is_http(url) or (url.startswith("unix:") and len(url) > 5)):
         raise UsageError(
-            "the broker's URL must be http://host:port, https://host or unix:/path"
+            f"the broker's URL must be {URL_FORMS}{_shown(url)}"
             " (without a user: the key goes into PHLOWS_KEY)"
         )
     url = url.rstrip("/")
@@ -68,6 +73,13 @@ def _checked(url: str) -> str:
                 f"the broker's URL takes no path: give {parts.scheme}://{parts.netloc} alone"
             )
     return url
+
+
+def _shown(url: str) -> str:
+    """Say what was given instead, and by which variable; no user and no query."""
+    source = " of PHLOWS_URL" if os.environ.get("PHLOWS_URL") == url else ""
+    is_secret = "@" in url or "?" in url or len(url) > 80
+    return f", not that{source}" if is_secret else f", not {url!r}{source}"
 
 
 def _is_http(url: str) -> bool:
@@ -99,16 +111,24 @@ class BrokerClient:
     PhlowsError with them for a 5xx.
     """
 
-    def __init__(self, url: str, key: str = "", key_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        key: str = "",
+        key_file: Path | None = None,
+        known_hosts: Sequence[str] = (),
+    ) -> None:
         """Take the broker's address, and the key with the file it came from, if any.
 
         A file's key may be another broker's, which needs none: where it is
-        refused, this client goes on without it.
+        refused, this client goes on without it. `known_hosts` are those that
+        a host which the broker does not know may be meant to be.
         """
         self.url = url
         self._key = key
         self._key_file = key_file
         self._refused_file: Path | None = None
+        self._known_hosts = known_hosts
         self._open_session: requests.Session | None = None
 
     @property
@@ -171,9 +191,10 @@ class BrokerClient:
         try:
             return self._session().request(method, base + path, allow_redirects=False, **request)
         except (RequestException, OSError) as error:
+            advice = ": start it with `phlows serve`, or name another with --url"
             raise BrokerUnreachableError(
-                f"no broker answers at {self.url} ({_why(error)}): start it with `phlows serve`,"
-                " or name another with --url"
+                f"no broker answers at {self.url} ({_why(error)})"
+                + ("" if _is_answer(error) else advice)
             ) from None
 
     def _session(self) -> requests.Session:
@@ -220,9 +241,20 @@ class BrokerClient:
             )
         elif status == 401 and not self._key:
             message += "; none was found: set PHLOWS_KEY, or be a user who can read the key file"
+        elif status == 400:
+            message = self._with_host_meant(message)
         elif status == 403 and self._key:
             message += "; it was taken from PHLOWS_KEY: mend it, or unset it to use the key file"
         return RefusedError(message)
+
+    def _with_host_meant(self, message: str) -> str:
+        unknown = _UNKNOWN_HOST.match(message)
+        if unknown is None:
+            return message
+        from phlows_cli.cli.lazy import did_you_mean
+
+        meant = did_you_mean(unknown[1], self._known_hosts)
+        return unknown[0] + meant if meant else message
 
 
 def _requests() -> ModuleType:
@@ -256,6 +288,13 @@ def _why(error: BaseException) -> str:
             return inner.strerror.lower()
         inner = inner.__cause__ or inner.__context__
     return type(error).__name__
+
+
+def _is_answer(error: BaseException) -> bool:
+    """Whether something is there, so that nothing has to be started."""
+    from requests.exceptions import SSLError
+
+    return isinstance(error, SSLError)
 
 
 def _why_no_tls(words: str) -> str:

@@ -64,8 +64,9 @@ url_option = click.option(
     metavar="URL",
     envvar="PHLOWS_URL",
     show_envvar=True,
-    help="The broker's address: http://127.0.0.1:3001 or unix:/run/phlows.sock."
-    " Without it: where the configuration says it listens.",
+    help="The broker's address: http://127.0.0.1:3001, its port alone, or"
+    " unix:/run/phlows.sock. Without it: where the configuration says it listens."
+    " Its key is PHLOWS_KEY, or that of the key file.",
 )
 
 host_option = click.option(

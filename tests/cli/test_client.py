@@ -181,7 +181,7 @@ def test_the_key_file_goes_to_another_port_of_this_machine(loaded, recorder):
 
 
 def test_the_key_file_does_not_go_to_another_machine(loaded, monkeypatch):
-    monkeypatch.setattr(client_module, "BrokerClient", lambda url, key, _file: (url, key))
+    monkeypatch.setattr(client_module, "BrokerClient", lambda url, key, _file, **_: (url, key))
     elsewhere = "https://broker.example.com"
     assert client_for(loaded(key="k1"), elsewhere) == (elsewhere, "")
     monkeypatch.setenv("PHLOWS_KEY", "k2")
@@ -258,7 +258,7 @@ def test_a_url_with_a_path_is_told_to_have_none(loaded, rest):
 
 
 def test_the_key_file_goes_to_the_machine_that_the_configuration_names(loaded, monkeypatch):
-    monkeypatch.setattr(client_module, "BrokerClient", lambda url, key, _file: (url, key))
+    monkeypatch.setattr(client_module, "BrokerClient", lambda url, key, _file, **_: (url, key))
     settings = loaded(key="k1", text='listen = "192.0.2.7"')
     assert client_for(settings, None) == ("http://192.0.2.7:3001", "k1")
 
@@ -299,7 +299,7 @@ def test_a_url_of_another_kind_is_refused_without_repeating_it(loaded, url):
         return
     with pytest.raises(UsageError) as error:
         client_for(settings, url)
-    assert "must be http://host:port" in str(error.value)
+    assert "http://host:port, https://host or unix:/path" in str(error.value)
     assert "secret" not in str(error.value)
 
 
@@ -363,3 +363,43 @@ def test_a_line_without_end_is_not_collected_for_ever(recorder, monkeypatch):
     recorder.answers["/events"] = stream(b"x" * 11, b"x" * 11)
     with pytest.raises(PhlowsError, match="a line over 10 bytes"):
         list(BrokerClient(recorder.url).lines("/events", {}))
+
+
+@pytest.mark.parametrize("url", ["banana", "99999", "ws://127.0.0.1:3001", "0"])
+def test_a_url_that_is_none_is_shown_with_the_variable_it_came_from(url, monkeypatch):
+    with pytest.raises(UsageError, match=f"a port of this machine, .* not '{url}' \\("):
+        client_for(load_config(None), url)
+    monkeypatch.setenv("PHLOWS_URL", url)
+    with pytest.raises(UsageError, match=f" not '{url}' of PHLOWS_URL \\("):
+        client_for(load_config(None), url)
+
+
+@pytest.mark.parametrize("url", ["http://u:s3cret@h", "ftp://h/?key=s3cret"])
+def test_a_url_that_may_hold_a_secret_is_not_shown(url):
+    with pytest.raises(UsageError) as error:
+        client_for(load_config(None), url)
+    assert "s3cret" not in str(error.value)
+
+
+def test_where_something_answers_nobody_is_told_to_start_a_broker(recorder):
+    url = recorder.url.replace("http:", "https:")
+    with pytest.raises(BrokerUnreachableError) as error:
+        BrokerClient(url).get("/health")
+    assert str(error.value) == (
+        f"no broker answers at {url} (no TLS there: does it speak http://?)"
+    )
+
+
+def test_a_host_that_the_broker_does_not_know_brings_the_registered_one_that_is_near(
+    recorder, config
+):
+    message = "unknown host 'localhos': register it with `phlows host add`"
+    recorder.answers["/message"] = (400, {"status": "error", "message": message})
+    for hosts, said in (
+        (["localhost"], "unknown host 'localhos': did you mean 'localhost'?"),
+        (["shop.test"], message),
+    ):
+        client = client_for(load_config(config(*hosts)), recorder.url)
+        with pytest.raises(RefusedError) as error:
+            client.post("/message", b"{}")
+        assert str(error.value) == said

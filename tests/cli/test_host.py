@@ -233,7 +233,7 @@ def test_an_executable_is_added_and_not_run():
     assert not Path(RAN).exists()
 
 
-def refused(name, code=1):
+def refused(name, code=2):
     message = failed(code, "add", "a", name)
     assert not Path("phlows.toml").exists()
     return message
@@ -272,7 +272,7 @@ def test_the_interpreter_of_the_config_does_the_parsing(folder):
     app("bin", "#!/bin/sh\necho it is my parser >&2\nexit 3\n", 0o755)
     app("app.php", "<?php\n")
     Path("phlows.toml").write_text('[interpreters]\nphp = "./bin"\n')
-    message = failed(1, "add", "a", "app.php")
+    message = failed(2, "add", "a", "app.php")
     assert f"{folder}/app.php: does not parse: it is my parser\n" in message
 
 
@@ -280,7 +280,7 @@ def test_a_parser_that_cannot_be_started_is_named(folder):
     app("bin", "no program\n", 0o755)
     app("app.PHP", "<?php\n")
     Path("phlows.toml").write_text('[interpreters]\nphp = "./bin"\n')
-    assert f"{folder}/bin: cannot be started: Exec format" in failed(1, "add", "a", "app.PHP")
+    assert f"{folder}/bin: cannot be started: Exec format" in failed(2, "add", "a", "app.PHP")
 
 
 def test_a_parser_that_hangs_is_cut(folder, monkeypatch):
@@ -375,7 +375,7 @@ def test_a_host_with_a_problem_can_still_be_removed():
 
 def test_removing_a_host_that_is_not_there_names_those_that_are():
     Path("phlows.toml").write_text("[hosts.a]\nhooks = []\n")
-    assert "there is no host 'b': registered are a" in failed(1, "remove", "b")
+    assert "there is no host 'b': registered are a" in failed(2, "remove", "b")
 
 
 def test_removing_without_a_config_file_says_so():
@@ -504,7 +504,7 @@ def test_show_in_json_is_the_same_object_as_in_the_list():
 
 def test_show_of_a_host_that_is_not_there_names_those_that_are():
     Path("phlows.toml").write_text(TWO)
-    assert "there is no host 'c': registered are b, long.example.com" in failed(1, "show", "c")
+    assert "there is no host 'c': registered are b, long.example.com" in failed(2, "show", "c")
 
 
 def test_a_terminal_gets_a_list_that_fits_it():

@@ -143,7 +143,7 @@ def test_a_place_that_cannot_be_written_is_named(record, recorder):
     recorder.answers["/record"] = stream(HEAD)
     result = record("none/calls")
     assert (result.exit_code, result.stderr) == (
-        2,
+        1,
         "error: cannot write none/calls: No such file or directory\n",
     )
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from phlows_cli.cli.output import emit, note
-from phlows_cli.errors import ConfigError, UsageError
+from phlows_cli.errors import ConfigError, PhlowsError, UsageError
 
 if TYPE_CHECKING:
     from phlows_cli.config import Config
@@ -103,14 +103,14 @@ def places_in(folder: str | None, bundle: Bundle) -> dict[str, Path]:
     """Say where each file of a bundle goes below a folder, which is made.
 
     Raises:
-        UsageError: the folder cannot be made.
+        PhlowsError: the folder cannot be made.
     """
     if folder is None:
         return {}
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"--output {folder}: {error.strerror}") from None
+        raise PhlowsError(f"--output {folder}: {error.strerror}") from None
     return {file.name: Path(folder) / file.name for file in bundle.files}
 
 

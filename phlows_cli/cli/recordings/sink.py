@@ -63,7 +63,7 @@ class Sink:
             try:
                 self._file = self._open()
             except OSError as error:
-                raise UsageError(f"cannot write {self.path}: {error.strerror}") from None
+                raise PhlowsError(f"cannot write {self.path}: {error.strerror}") from None
         return self
 
     def __exit__(

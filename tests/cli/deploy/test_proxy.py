@@ -292,7 +292,7 @@ def test_what_cannot_be_is_told(phlows, write, args, sentence):
 def test_a_host_that_is_not_registered_brings_those_that_are(phlows, write):
     write("", **{"a.test": "hooks = []"})
     done = phlows("proxy", "nginx", "--host", "b.test")
-    assert (done.exit_code, done.stdout) == (1, "")
+    assert (done.exit_code, done.stdout) == (2, "")
     assert "'b.test'" in done.stderr
     assert "a.test" in done.stderr
 
