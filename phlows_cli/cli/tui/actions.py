@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from phlows_cli.cli.items import merge, parse_items, parse_json
 from phlows_cli.cli.tui.columns import COLUMNS
+from phlows_cli.cli.tui.legend import last_top
 from phlows_cli.cli.tui.state import Deed, State, Typing
 from phlows_cli.errors import PhlowsError, UsageError
 
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 QUIT: Final = "quit"
 TYPED_LIMIT: Final = 65536
 """Characters of a typed line; a message is no longer by default."""
-
-HELP_LINES: Final = 20
-"""More than there are; the painting knows how far it goes."""
 
 SEARCH, CAST = "search", "cast"
 
@@ -202,7 +200,7 @@ def _show_help(state: State) -> None:
 def _read_help(state: State, key: Key) -> None:
     steps = {"down": 1, "j": 1, "up": -1, "k": -1, "pagedown": 5, "pageup": -5}
     if key.name in steps:
-        state.help_top = max(0, min(state.help_top + steps[key.name], HELP_LINES))
+        state.help_top = max(0, min(state.help_top + steps[key.name], last_top(state)))
     else:
         state.is_help = False
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final
 
-from phlows_cli.cli.output import duration
+from phlows_cli.cli.output import duration, plural
 from phlows_cli.cli.tui.columns import short_count
 from phlows_cli.cli.tui.connection import shown
 from phlows_cli.cli.tui.lines import BAD, QUIET, WARN, cut, end_of, line, two_ends
@@ -57,9 +57,15 @@ def _pace(state: State) -> Text:
     parts += [f" {least}{_rate(rates.events)} events/s"]
     parts += [f"  {least}{_rate(rates.casts)} casts/s"]
     parts += [f"  {least}{_rate(rates.deliveries)} deliveries/s"]
-    parts += [f"  {busy}/{health.get('cap', 0)} busy"]
-    parts += [(f"  {queued} queued", WARN if queued else "")]
+    mark = _doubt(state)
+    parts += [f"  {busy}{mark}/{health.get('cap', 0)} busy"]
+    parts += [(f"  {queued}{mark} queued", WARN if queued else "")]
     return line(parts, state.width)
+
+
+def _doubt(state: State) -> str:
+    """What stands at numbers that the broker told before it was gone."""
+    return "?" if state.problem else ""
 
 
 def _rate(value: float) -> str:
@@ -67,13 +73,14 @@ def _rate(value: float) -> str:
 
 
 def _hosts(state: State) -> list[Text]:
-    health, half = state.health, state.width // 2
-    hosts = health.get("hosts", {})
+    health, half, mark = state.health, state.width // 2, _doubt(state)
+    hosts = state.counts()
     names = sorted({*health.get("configured", ()), *hosts}, key=lambda n: (-_sockets(hosts, n), n))
-    left = [_host(name, hosts.get(name, {}), half) for name in names]
-    right = [_app(app, pool, state.width - half) for app, pool in _busiest(health)]
+    left = [_host(name, hosts.get(name, {}), half, mark) for name in names]
+    right = [_app(app, pool, state.width - half, mark) for app, pool in _busiest(health)]
     pairs = zip_longest(left, right, fillvalue="")
-    lines = [line([cut(host, half), app], state.width) for host, app in pairs]
+    style = QUIET if mark else ""
+    lines = [line([cut(host, half), app], state.width, style) for host, app in pairs]
     return [
         *_alarms(state),
         *(lines or [line([(" no hosts: `phlows host add`", WARN)], state.width)]),
@@ -97,11 +104,17 @@ def _sockets(hosts: dict[str, Any], name: str) -> int:
     return int(hosts.get(name, {}).get("sockets", 0))
 
 
-def _host(name: str, counts: dict[str, Any], width: int) -> str:
-    numbers = f"{short_count(counts.get('sockets', 0)):>6} sockets "
+def _host(name: str, counts: dict[str, Any], width: int, mark: str) -> str:
+    numbers = _counted(counts.get("sockets", 0), "socket", mark)
     if width >= ROOMY:
-        numbers += f"{short_count(counts.get('tokens', 0)):>6} tokens "
+        numbers += _counted(counts.get("tokens", 0), "token", mark)
     return f" {cut(shown(name), max(0, width - len(numbers) - 1))}{numbers}"
+
+
+def _counted(count: int, noun: str, mark: str) -> str:
+    """A number and its noun, in as many cells for one as for many."""
+    words = plural(count, noun).partition(" ")[2]
+    return f"{short_count(count) + mark:>6} {words:<{len(noun) + 1}} "
 
 
 def _busiest(health: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -111,8 +124,10 @@ def _busiest(health: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     return sorted(health.get("pools", {}).items(), key=load)
 
 
-def _app(app: str, pool: dict[str, Any], width: int) -> str:
-    numbers = f" {pool.get('busy', 0):>4} busy {pool.get('queued', 0):>5} queued "
+def _app(app: str, pool: dict[str, Any], width: int, mark: str) -> str:
+    busy, queued = (f"{pool.get(name, 0)}{mark}" for name in ("busy", "queued"))
+    numbers = f" {busy:>4} busy {queued:>5} queued "
     if width >= ROOMY:
-        numbers = f" {pool.get('workers', 0):>4} workers{numbers}"
+        workers = _counted(pool.get("workers", 0), "worker", mark).rstrip(" ")
+        numbers = f"{workers:<14}{numbers}"
     return cut(end_of(shown(app), width - len(numbers)), width - len(numbers)) + numbers

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import TYPE_CHECKING, Final
 
-from phlows_cli.cli.tui import layout
+from phlows_cli.cli.tui import layout, legend
 from phlows_cli.cli.tui.actions import SEARCH
 from phlows_cli.cli.tui.connection import shown
 from phlows_cli.cli.tui.header import header
-from phlows_cli.cli.tui.lines import BAD, QUIET, WARN, end_of, line, rule
+from phlows_cli.cli.tui.lines import BAD, QUIET, WARN, end_of, line
 from phlows_cli.cli.tui.panes import connections, detail, events
 
 if TYPE_CHECKING:
@@ -30,23 +31,8 @@ KEYS: Final = (
     ("c", "cast"),
 )
 
-HELP: Final = (
-    ("arrows, j k", "select a connection"),
-    ("PgUp PgDn g G", "a page on; the first, the last"),
-    ("Enter", "its details and events; again: back"),
-    ("s S, > <", "sort by the next column, the one before"),
-    ("r", "reverse the order"),
-    ("/", "search all columns; words narrow it down"),
-    ("Esc", "back; end the search; select nothing"),
-    ("p, Space", "stop the events, which wait; go on"),
-    ("d", "disconnect the selected one, after a question"),
-    ("c", 'cast to it: key=text key:=json or {"key": 1}'),
-    ("q, Ctrl-C", "leave"),
-    ("", ""),
-    ("! in events", "a hook failed, timed out or found no room"),
-    ("~ in events", "a slow hook"),
-    ("? at a token", "not verified: a mere claim"),
-)
+PROBLEM_LINES: Final = 4
+"""Lines at most in which the last line's text is told, where it needs more than one."""
 
 
 def paint(state: State) -> list[Text]:
@@ -54,23 +40,17 @@ def paint(state: State) -> list[Text]:
     if state.layout.is_too_small:
         return _too_small(state)
     top = header(state)
+    last = _footer(state)
     room = state.height - len(top) - 1
-    return [*top, *_body(state, room)[:room], _footer(state)]
+    return [*top, *_body(state, room)[: room + 1 - len(last)], *last]
 
 
 def _body(state: State, room: int) -> list[Text]:
     if state.is_help:
-        return _help(state, room)
+        return legend.body(state, room)
     if state.is_detail and state.selected is not None:
         return [*detail(state, state.selected), *events(state)]
     return [*connections(state), *events(state)]
-
-
-def _help(state: State, room: int) -> list[Text]:
-    top = max(0, min(state.help_top, len(HELP) - room + 1))
-    rows = [line([(f"  {keys:<14} ", "bold"), what], state.width) for keys, what in HELP[top:]]
-    blank = [line([], state.width)] * room
-    return [rule(["keys"], state.width), *rows, *blank]
 
 
 def _too_small(state: State) -> list[Text]:
@@ -80,19 +60,35 @@ def _too_small(state: State) -> list[Text]:
     return [*(line([row], state.width) for row in words), *blank][: state.height]
 
 
-def _footer(state: State) -> Text:
+def _footer(state: State) -> list[Text]:
     if state.question is not None:
-        return line([(f" {state.question}? ", WARN), ("y/n", "bold")], state.width)
+        return [line([(f" {state.question}? ", WARN), ("y/n", "bold")], state.width)]
     if state.typing is not None:
-        return _typed(state, state.typing)
+        return [_typed(state, state.typing)]
     if state.message:
-        return line(
-            [(f" {shown(state.message)}", BAD if state.is_alarming else "bold")], state.width
-        )
+        return _told(state, state.message, BAD if state.is_alarming else "bold")
+    if state.is_help:
+        return [legend.footer(state)]
     if state.problem:
-        return line([(f" {shown(state.problem)}", BAD)], state.width)
+        return _told(state, state.problem, BAD)
+    return [_keys(state)]
+
+
+def _told(state: State, text: str, style: str) -> list[Text]:
+    """Tell all of a text: what needs more than a line covers the lines above."""
+    most = max(1, min(PROBLEM_LINES, state.height // 4))
+    parts = wrap(shown(text), state.width - 1, max_lines=most, placeholder=" …")
+    return [line([(f" {part}", style)], state.width) for part in parts]
+
+
+def _keys(state: State) -> Text:
+    """The keys that fit, each with its word."""
     parts: list[Part] = [" "]
+    left = state.width - 1
     for key, what in KEYS:
+        left -= len(key) + len(what) + 3
+        if left < -2:  # the last one needs no space behind it
+            break
         parts += [(key, "bold"), (f" {what}  ", QUIET)]
     return line(parts, state.width)
 

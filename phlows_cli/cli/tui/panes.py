@@ -37,7 +37,8 @@ def connections(state: State) -> list[Text]:
 def _table_title(state: State) -> list[Part]:
     count = len(state.connections)
     parts: list[Part] = [f"{len(state.rows)} of {count}" if state.order.search else f"{count}"]
-    parts[0] = f"{parts[0]} connection{'s' * (count != 1)}"
+    doubt = "?" if state.problem else ""
+    parts[0] = f"{parts[0]}{doubt} connection{'s' * (count != 1)}"
     if len(state.rows) > state.layout.table:
         last = min(state.top + state.layout.table, len(state.rows))
         parts.append((f"  {state.top + 1}-{last}", QUIET))

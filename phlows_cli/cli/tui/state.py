@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from phlows_cli.cli.event_filter import EventFilter
+from phlows_cli.cli.event_filter import HASH_LENGTH, EventFilter
 from phlows_cli.cli.tui.columns import BY_NAME, Column
 from phlows_cli.cli.tui.connections import Connections
 from phlows_cli.cli.tui.feed import Feed
@@ -172,6 +173,21 @@ class State:
         """Why hosts cannot run events."""
         problems: dict[str, str] = self.health.get("problems") or {}
         return problems
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Authenticated sockets and their tokens by host, as the table has them.
+
+        Of hosts that are not asked for, only /health tells.
+        """
+        tokens: dict[str, Counter[str]] = {}
+        for one in self.connections.by_socket.values():
+            if one.is_authenticated:
+                tokens.setdefault(one.host, Counter())[one.token[:HASH_LENGTH]] += 1
+        known = self.health.get("hosts", {})
+        names = {*known, *tokens} if not self.wanted.host else {*tokens, self.wanted.host}
+        found = {name: tokens.get(name, Counter()) for name in names}
+        own = {name: {"sockets": of.total(), "tokens": len(of)} for name, of in found.items()}
+        return {**known, **own}
 
     @property
     def slow(self) -> float:

@@ -8,6 +8,7 @@ from rich.cells import cell_len
 from phlows_cli.cli.tui.actions import press
 from phlows_cli.cli.tui.columns import fit
 from phlows_cli.cli.tui.keys import Key
+from phlows_cli.cli.tui.legend import rows
 from phlows_cli.cli.tui.lines import cut, end_of
 from phlows_cli.cli.tui.paint import paint
 from phlows_cli.cli.tui.state import State
@@ -79,7 +80,7 @@ def test_at_80_by_24_all_that_was_asked_for_is_there():
     assert "deliveries/s" in screen[1]
     assert "deliveries/s  4/8 busy  2 queued" in screen[1]
     assert screen[2].startswith(" shop.example.com")
-    assert "35 sockets" in screen[2]
+    assert "34 sockets" in screen[2], "as many as the table has, not as /health last said"
     assert "app.php    3 busy     2 queued" in screen[2]
     assert screen[4].startswith("─ 41 connections  1-10 ──")
     assert screen[5].split() == ["SOCKET", "TOKEN", "AGENT", "ADDRESS", "AGE▲", "IN", "OUT", "LAST"]
@@ -150,6 +151,47 @@ def test_a_loss_of_the_broker_is_in_the_first_line_and_the_reason_in_the_last():
     assert "gone for 4 s, reconnecting" in screen[0]
     assert "connected" not in screen[0].replace("reconnecting", "")
     assert screen[-1].strip() == "connection refused"
+
+
+def test_numbers_of_a_broker_that_is_gone_are_marked_and_until_then_are_those_of_the_table():
+    one = row(1, authenticated=True)
+    state = State("u", width=120, height=24, now=1.0)
+    told = {"hosts": {SHOP: {"tokens": 2, "sockets": 2}}, "pools": {"a": {}}}
+    state.apply_health({**HEALTH, **told, "configured": [SHOP]})
+    state.apply_presence([one], 1.0)
+    counts = ["1", "socket", "1", "token", "a", "0", "workers"]
+    assert painted(state)[2].split()[1:8] == counts
+    state.apply_link("gone")
+    screen = painted(state)
+    counts = ["1?", "socket", "1?", "token", "a", "0?", "workers", "0?", "busy"]
+    assert screen[2].split()[1:10] == counts
+    assert "0?/8 busy  0? queued" in screen[1]
+    assert screen[3].startswith("─ 1? connection ")
+
+
+def test_an_error_that_is_longer_than_the_line_is_told_whole():
+    why = "no broker answers at http://127.0.0.1:3001 (connection refused): start it with"
+    why += " `phlows serve`, or name another with --url"
+    for size in ((80, 24), (120, 40), (40, 16)):
+        state = lively(*size)
+        state.apply_link(why)
+        assert why in " ".join(line.strip() for line in painted(state))
+
+
+def test_the_keys_fit_a_narrow_screen_and_the_help_says_how_to_read_on():
+    assert painted(lively(40, 10))[-1].strip() == "? help  q quit  ↑↓ select"
+    state = keys(lively(40, 10), "?")
+    count = len(rows(40))
+    seen = []
+    for _ in range(count):
+        *_, last = screen = painted(state)
+        assert last.strip().startswith("↑↓ scroll  other keys back  ")
+        seen += [line.strip() for line in screen if line.strip() not in seen]
+        keys(state, "down")
+    assert painted(state)[-1].strip().endswith(f"-{count} of {count}")
+    for names, words in rows(40):
+        assert " ".join(f"{names:<14} {words}".split()) in [" ".join(one.split()) for one in seen]
+    assert painted(keys(lively(80, 24), "?"))[-1].strip() == "any key back"
 
 
 def test_details_show_all_that_is_known_and_its_events():
