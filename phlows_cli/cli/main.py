@@ -151,11 +151,43 @@ def _explain(error: Exception, typed: list[str]) -> int:
     if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
         error.show()
         return error.exit_code
-    said = _sentence(error.format_message())
+    said = _said(error)
     report(said + _choice_meant(error, typed) + _variable_meant(error), as_json)
     if isinstance(error, click.UsageError) and error.ctx and not as_json:
         note(f"see `{error.ctx.command_path} --help`")
     return error.exit_code
+
+
+def _said(error: click.ClickException) -> str:
+    """Write what click says in our own way of saying it."""
+    if isinstance(error, click.NoSuchOption):
+        return f"no such option {error.option_name!r}{_option_meant(error)}"
+    said = _sentence(error.format_message())
+    # click lists "" with what is a yes or no, and has a second way to name a variable.
+    said = said.replace(". Recognized values: , ", ": known are ")
+    start, mark, rest = said.partition(" (env var: '")
+    return start + rest.partition("')")[2] if mark else said
+
+
+def _option_meant(error: click.NoSuchOption) -> str:
+    """Name the option, or the argument, that was probably meant."""
+    from phlows_cli.cli.lazy import did_you_mean
+
+    typed = error.option_name.lstrip("-")
+    params = error.ctx.command.params if error.ctx else []
+    for param in params:
+        if isinstance(param, click.Argument) and typed.upper() in _names(param):
+            return f": {typed.upper()} is an argument, and stands alone"
+    known = [name for param in params for name in (*param.opts, *param.secondary_opts)]
+    options = {name.lstrip("-"): name for name in known if name.startswith("--")}
+    meant = did_you_mean(typed, options, 0.7)
+    return meant.replace("mean '", "mean '--")
+
+
+def _names(argument: click.Argument) -> list[str]:
+    """Words that an argument goes by in its command's usage."""
+    shown = argument.metavar or (argument.name or "").upper()
+    return "".join(each if each.isalpha() else " " for each in shown).split()
 
 
 def _choice_meant(error: click.ClickException, typed: list[str]) -> str:
@@ -179,7 +211,7 @@ def _variable_meant(error: click.ClickException) -> str:
     if not isinstance(error, click.BadParameter) or error.ctx is None or param is None:
         return ""
     source = error.ctx.get_parameter_source(param.name or "")
-    if source != click.core.ParameterSource.ENVIRONMENT or param.show_envvar:
+    if source != click.core.ParameterSource.ENVIRONMENT:
         return ""
     return f" (from {param.envvar})"
 

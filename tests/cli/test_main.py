@@ -19,6 +19,7 @@ from phlows_cli.errors import (
     UsageError,
 )
 
+BOOLEANS = "known are 0, 1, f, false, n, no, off, on, t, true, y, yes"
 ROWS = [row for section in COMMANDS for row in section.rows]
 
 BARE_CLICK = """
@@ -182,6 +183,41 @@ def test_an_unknown_option_is_one_line_and_where_to_look(phlows):
     assert first.startswith("error: no such option")
     assert "--json" in first
     assert second == "see `phlows status --help`"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("cast --targt x", "no such option '--targt': did you mean '--target'?"),
+        ("cast --token x", "no such option '--token'"),
+        ("cast --no-stat", "no such option '--no-stat': did you mean '--no-state'?"),
+        ("bench connect --sockets 1", "no such option '--sockets'"),
+        ("call --host h f", "no such option '--host': HOST is an argument, and stands alone"),
+        ("connect --host h", "no such option '--host': HOST is an argument, and stands alone"),
+    ],
+)
+def test_an_unknown_option_brings_one_that_is_really_like_it(phlows, line, message):
+    result = phlows(*line.split())
+    assert (result.exit_code, result.stderr.splitlines()[0]) == (2, f"error: {message}")
+
+
+@pytest.mark.parametrize(
+    ("line", "variable", "value", "message"),
+    [
+        ("serve", "PHLOWS_PORT", "x", "'--port': 'x' is not a valid integer (from PHLOWS_PORT)"),
+        (
+            "status",
+            "PHLOWS_STATUS_JSON",
+            "maybe",
+            f"'--json': 'maybe' is not a valid boolean: {BOOLEANS} (from PHLOWS_STATUS_JSON)",
+        ),
+    ],
+)
+def test_a_wrong_value_of_a_variable_names_it_in_one_way(phlows, line, variable, value, message):
+    result = phlows(line, env={variable: value})
+    said = result.stderr.splitlines()[0]
+    assert (result.exit_code, said) == (2, f"error: invalid value for {message}")
+    assert "env var" not in phlows("serve", "--port", "x").stderr
 
 
 @pytest.fixture
