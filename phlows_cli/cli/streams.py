@@ -1,16 +1,17 @@
-"""Standard streams that are closed, full or gone; imported only for those."""
+"""Standard streams that are closed, full or gone; imported where that matters."""
 
 from __future__ import annotations
 
 import errno
 import os
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
 
@@ -40,6 +41,17 @@ def is_of_output(error: OSError) -> bool:
             return True
         trace = trace.tb_next
     return False
+
+
+@contextmanager
+def for_a_reader() -> Iterator[None]:
+    """Print a stream to who may have seen enough of it: to leave is no failure."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        if not is_of_output(error):
+            raise
+        settle()
 
 
 def why(error: OSError) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.recorder import stream
+
 FULL = "error: cannot write to stdout: No space left on device\n"
 CLOSED = "error: cannot write to stdout: it is closed\n"
 
@@ -74,6 +76,14 @@ def test_a_reader_that_leaves_ends_a_hook_silently(shell):
     assert done.stdout.startswith("$ ")
     assert done.stdout.count("\n") == 1
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("command", ["tail", "tail --json", "record -"])
+def test_a_reader_that_leaves_a_stream_ends_it_with_exit_code_0(shell, recorder, command):
+    line = b'{"time":1.5,"type":"hook","host":"h","socket":"3e41eca363bb3073","token":""}\n'
+    recorder.answers["/events"] = recorder.answers["/record"] = stream(line * 5000)
+    done = shell(f"($phlows {command} --url {recorder.url}; echo $? >&2) | head -1")
+    assert (done.stdout.count("\n"), done.stderr) == (1, "0\n")
 
 
 @pytest.mark.parametrize("command", ["cast --data -", "hook receive --app app.py -"])

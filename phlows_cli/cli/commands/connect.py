@@ -123,6 +123,7 @@ def connect(words: tuple[str, ...], as_json: bool, **typed: Any) -> None:  # noq
     """Find the place, and talk."""
     from phlows_cli.cli.dialogue.conversation import Manner, hold
     from phlows_cli.cli.dialogue.wishes import headers, origin
+    from phlows_cli.cli.streams import for_a_reader
 
     typed_place, items = (words[0], words[1:]) if words and _is_place(words[0]) else (None, words)
     place = _place(typed_place, typed["url"], typed["config_path"], typed["path"])
@@ -137,7 +138,8 @@ def connect(words: tuple[str, ...], as_json: bool, **typed: Any) -> None:  # noq
         as_json=as_json,
         is_verbose=typed["verbose"],
     )
-    hold(place, manner, terms)
+    with for_a_reader():
+        hold(place, manner, terms)
 
 
 def _place(word: str | None, url: str | None, config_path: str | None, path: str | None) -> Any:  # noqa: ANN401 - a Place, not imported here

@@ -76,6 +76,7 @@ def record(
     from phlows_cli.cli.client import client_for
     from phlows_cli.cli.recordings.capture import capture
     from phlows_cli.cli.recordings.sink import Sink
+    from phlows_cli.cli.streams import for_a_reader
     from phlows_cli.config import find_config, load_config
     from phlows_cli.errors import BrokerUnreachableError, UsageError
 
@@ -86,11 +87,11 @@ def record(
     sink.check()
     client = client_for(load_config(find_config(config_path)), url)
     lines = client.lines("/record", _query(typed))
-    with sink:
+    with for_a_reader(), sink:
         done = capture(lines, sink, typed["seconds"], typed["count"])
-    _tell(done, sink, as_json)
-    if done.ended == "broker":
-        raise BrokerUnreachableError(f"the broker at {client.url} has gone away")
+        _tell(done, sink, as_json)
+        if done.ended == "broker":
+            raise BrokerUnreachableError(f"the broker at {client.url} has gone away")
 
 
 def _query(typed: dict[str, Any]) -> dict[str, str]:

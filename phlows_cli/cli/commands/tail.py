@@ -87,6 +87,7 @@ def tail(
     from phlows_cli.cli.event_filter import EventFilter
     from phlows_cli.cli.follow import follow
     from phlows_cli.cli.output import note
+    from phlows_cli.cli.streams import for_a_reader
     from phlows_cli.config import find_config, load_config
 
     wanted = EventFilter(**{name: value for name, value in typed.items() if value is not None})
@@ -97,7 +98,8 @@ def tail(
         run(lambda: client_for(config, url), wanted)
         return
     remark = None if no_reconnect else note
-    _print(follow(client_for(config, url), wanted.query, remark), wanted, as_json)
+    with for_a_reader():
+        _print(follow(client_for(config, url), wanted.query, remark), wanted, as_json)
 
 
 def _is_screen() -> bool:
