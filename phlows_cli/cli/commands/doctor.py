@@ -35,6 +35,12 @@ More examples:
     help="An address at which visitors reach the broker. May be repeated.",
 )
 @click.option(
+    "--ca",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="With --public: the certificates that visitors trust, if not the system's.",
+)
+@click.option(
     "--host",
     "hosts",
     metavar="NAME",
@@ -75,6 +81,7 @@ def doctor(  # noqa: PLR0913 - click's way to hand over options
     /,
     *,
     publics: tuple[str, ...],
+    ca: str | None,
     hosts: tuple[str, ...],
     groups: tuple[str, ...],
     is_patient: bool,
@@ -90,9 +97,12 @@ def doctor(  # noqa: PLR0913 - click's way to hand over options
     from phlows_cli.cli.doctor.report import as_json as json_of
     from phlows_cli.cli.doctor.report import render
     from phlows_cli.cli.doctor.visit import case_of, exit_code, look
+    from phlows_cli.cli.trust import trusting
 
     case = case_of(config_path, url, publics, hosts)
-    case = replace(case, timeout=timeout, is_patient=is_patient)
+    case = replace(case, timeout=timeout, is_patient=is_patient, ca=ca)
+    if ca is not None:
+        trusting(ca)
     findings = look(case, groups)
     emit(json_of(findings), as_json, lambda: render(findings))
     ctx.exit(exit_code(case, findings, strict=strict))

@@ -9,7 +9,8 @@ import time
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
-from phlows_cli.errors import BrokerUnreachableError, PhlowsError, TimedOutError, UsageError
+from phlows_cli.cli.trust import trusting
+from phlows_cli.errors import BrokerUnreachableError, PhlowsError, TimedOutError
 
 if TYPE_CHECKING:
     from phlows_cli.cli.dialogue.place import Place
@@ -145,12 +146,7 @@ def _no_tls(place: Place, error: Exception) -> PhlowsError:
 
 
 def _context(ca: str | None, *, is_checked: bool) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=ca)
-    except ssl.SSLError:
-        raise UsageError(f"--ca {ca} holds no certificate in PEM") from None
-    except OSError as error:
-        raise UsageError(f"--ca {ca}: {error.strerror}") from None
+    context = trusting(ca)
     if not is_checked:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

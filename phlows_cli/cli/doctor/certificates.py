@@ -21,6 +21,7 @@ from phlows_cli.cli.doctor.check import (
 )
 from phlows_cli.cli.doctor.network import GROUP as NETWORK
 from phlows_cli.cli.doctor.network import LOCAL, publicly
+from phlows_cli.cli.trust import trusting
 from phlows_cli.errors import BrokerUnreachableError, ConfigError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def _public(case: Case, to: Address) -> Result:
     try:
         with (
             socket.create_connection((to.host, to.port), case.timeout / 2) as plain,
-            ssl.create_default_context().wrap_socket(plain, server_hostname=to.host) as tls,
+            trusting(case.ca).wrap_socket(plain, server_hostname=to.host) as tls,
         ):
             return _by_its_end(tls.getpeercert() or {}, f"of {to.host}")
     except ssl.SSLCertVerificationError as error:

@@ -58,8 +58,9 @@ class Case:
 
     `config` has the defaults where the file cannot be used; `config_error` says
     why then. `url` is --url or "", `publics` are --public, `hosts` the names of
-    the hosts to look at. `timeout` is seconds for every single check. `proc`
-    and `sys` are where the kernel tells of itself.
+    the hosts to look at. `timeout` is seconds for every single check. `ca` is
+    a file of certificates that visitors trust. `proc` and `sys` are where the
+    kernel tells of itself.
     """
 
     config: Config
@@ -69,6 +70,7 @@ class Case:
     hosts: tuple[str, ...] = ()
     timeout: float = 10.0
     is_patient: bool = False
+    ca: str | None = None
     proc: Path = Path("/proc")
     sys: Path = Path("/sys")
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 import time
 
@@ -104,6 +105,19 @@ def test_the_public_certificate_is_verified(look, case, monkeypatch):
         assert (result.status, "more days" in result.message) == ("ok", True)
         result = look("public-certificate", case(), f"https://localhost:{port}")
         assert (result.status, "mismatch" in result.message) == ("fail", True)
+
+
+def test_the_certificates_that_visitors_trust_can_be_named(look, case, phlows, config):
+    config("app.test")
+    with https(ONE) as port:
+        address = f"https://127.0.0.1:{port}"
+        assert look("public-certificate", case(ca=str(ONE[0])), address).status == "ok"
+        assert look("public-certificate", case(ca=str(TWO[0])), address).status == "fail"
+        own = ("--public", address, "--only", "security", "--json")
+        told = phlows("doctor", *own, "--ca", str(ONE[0]))
+    found = {one["name"]: one["status"] for one in json.loads(told.stdout)["checks"]}
+    assert found["public-certificate"] == "ok"
+    assert phlows("doctor", "--ca", "none.pem").exit_code == 2
 
 
 def test_an_expired_public_certificate_is_a_failure(look, case, monkeypatch):
