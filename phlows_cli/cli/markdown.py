@@ -19,7 +19,9 @@ INTRODUCTION: Final = """\
 
 The answer of a command goes to stdout, everything else to stderr. With `--json`
 the answer is one line of JSON, and so is an error:
-`{"status":"error","message":"..."}`. An option that is not given is read from
+`{"status":"error","message":"..."}`. What the answer holds stands beside the
+option. `phlows` alone, and a group of commands alone, print their help to
+stderr with exit code 2. An option that is not given is read from
 its variable: `PHLOWS_<COMMAND>_<OPTION>`, or the one that is named. A flag is
 set by `1`; an option that may be repeated takes a line for each value.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -19,7 +19,12 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from phlows_cli.config import Config
+
+
+Command = TypeVar("Command", bound="Callable[..., Any]")
 
 
 def sole_host(config: Config, how: str = "with --host") -> str:
@@ -50,7 +55,11 @@ config_option = click.option(
     help="The configuration file. Without it: ./phlows.toml, then the user's, then the system's.",
 )
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, not text.")
+
+def json_option(shape: str) -> Callable[[Command], Command]:
+    """Make the option that asks for JSON; its help says what that looks like."""
+    return click.option("--json", "as_json", is_flag=True, help=f"Print JSON, not text: {shape}.")
+
 
 repeat_option = click.option(
     "--repeat",

@@ -44,6 +44,12 @@ def test_without_a_file_the_places_are_told_and_the_exit_code_is_2(phlows, tmp_p
     assert (done.exit_code, done.stdout) == (2, "")
     assert str(tmp_path / "phlows.toml") in done.stderr
     assert "`phlows config init` writes one" in done.stderr
+    done = phlows("config", "path", "--json")
+    told = json.loads(done.stdout)
+    assert (done.exit_code, told["path"]) == (2, None)
+    assert str(tmp_path / "phlows.toml") in [place["path"] for place in told["searched"]]
+    assert not any(place["is_used"] for place in told["searched"])
+    assert json.loads(done.stderr)["status"] == "error"
     done = phlows("config", "path", "-c", "missing.toml")
     assert done.exit_code == 2
     assert "missing.toml: there is no such config file" in done.stderr

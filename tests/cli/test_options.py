@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 
 import click
@@ -61,3 +62,34 @@ def test_several_hosts_are_named_but_not_all_of_many(config):
     with pytest.raises(UsageError) as error:
         sole_host(load_config(config(*(f"h{n}" for n in range(6)))))
     assert "6 hosts are registered (h0, h1, h2, h3, h4, ...)" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "completion bash",
+        "config check",
+        "config path",
+        "config show",
+        "config show server.port",
+        "host list",
+        "host remove a.test",
+        "host show a.test",
+        "new chat",
+        "sdk php",
+    ],
+)
+def test_the_help_of_json_names_what_the_answer_holds(phlows, config, line):
+    config("a.test")
+    answer = json.loads(phlows(*line.split(), "--json").stdout)
+    words = line.split()[: 2 if line.startswith(("config", "host")) else 1]
+    shown = " ".join(phlows(*words, "--help").stdout.partition("--json")[2].split())
+    one = answer[0] if isinstance(answer, list) and answer else answer
+    assert not isinstance(answer, list) or shown.startswith("Print JSON, not text: an array of")
+    if "the settings of the host" not in shown and line != "host list":
+        assert all(key in shown for key in one)
+
+
+@pytest.mark.parametrize("line", ["cast", "status", "tail", "orphans list", "bench fanout"])
+def test_the_help_of_a_command_that_uses_the_key_names_its_variable(phlows, line):
+    assert "PHLOWS_KEY" in phlows(*line.split(), "--help").stdout

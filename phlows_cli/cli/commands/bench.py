@@ -81,7 +81,8 @@ WHERE_OPTIONS = (
         envvar="PHLOWS_URL",
         show_envvar=True,
         help="A broker that runs: http://127.0.0.1:3001, https://host or unix:/path."
-        " Without this, --host and --connect: one of the run's own.",
+        " Without this, --host and --connect: one of the run's own. Its key is PHLOWS_KEY,"
+        " or that of the key file.",
     ),
     click.option(
         "--host",
@@ -135,7 +136,7 @@ WHERE_OPTIONS = (
         show_default=True,
         help="What has not come when nothing came for so long is lost.",
     ),
-    json_option,
+    json_option("an object with bench, ok, config, figures, latency_ms, errors and machine"),
 )
 
 size_option = click.option(

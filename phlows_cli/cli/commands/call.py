@@ -40,7 +40,10 @@ More examples:
 @click.argument("args", nargs=-1)
 @repeat_option
 @config_option
-@json_option
+@json_option(
+    "an object with command, lines, stderr, result, outcome, reason, exit_code and ms;"
+    " with --repeat: count, outcomes, reason and ms"
+)
 @click.pass_context
 def call(
     ctx: click.Context,

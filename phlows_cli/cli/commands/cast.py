@@ -61,7 +61,7 @@ More examples:
 @apply_options
 @url_option
 @config_option
-@json_option
+@json_option("the receipt, an object with host, sent, matched, dropped and held")
 @click.pass_context
 def cast(ctx: click.Context, /, config_path: str | None, as_json: bool, **typed: Any) -> None:  # noqa: ANN401 - as click names them
     """Send one cast and print its receipt."""

@@ -27,7 +27,7 @@ SHELLS = ("bash", "zsh", "fish")
 @click.command(short_help="Print or install a shell's completion script.", help=HELP)
 @click.argument("shell", type=click.Choice(SHELLS), required=False)
 @click.option("--install", "is_to_install", is_flag=True, help="Put it where the shell looks.")
-@json_option
+@json_option("an object with shell and script, or what --install has done")
 def completion(shell: str | None, is_to_install: bool, as_json: bool) -> None:
     """Print one of the three scripts, or install it."""
     import os

@@ -67,7 +67,7 @@ def config() -> None:
 
 @config.command(short_help="Print every problem of the file.", help=CHECK)
 @config_option
-@json_option
+@json_option("an array of problems, each with path, line and message; [] when there is none")
 @click.pass_context
 def check(ctx: click.Context, config_path: str | None, as_json: bool) -> None:
     """Print every problem of the file."""
@@ -113,7 +113,10 @@ def check(ctx: click.Context, config_path: str | None, as_json: bool) -> None:
     help="The same.",
 )
 @config_option
-@json_option
+@json_option(
+    "an array of settings, each with name, value, source, where and default;"
+    " of one setting the object"
+)
 @click.pass_context
 def show(
     ctx: click.Context,
@@ -153,7 +156,9 @@ def show(
 @config.command("path", short_help="Print which file is used.", help=PATH)
 @click.option("--verbose", "-v", is_flag=True, help="Also where it was looked for, in order.")
 @config_option
-@json_option
+@json_option(
+    "an object with path (null: no file) and searched, an array of place, path and is_used"
+)
 def path_(verbose: bool, config_path: str | None, as_json: bool) -> None:
     """Print which file is used."""
     from phlows_cli.config import config_places
@@ -165,9 +170,9 @@ def path_(verbose: bool, config_path: str | None, as_json: bool) -> None:
         {"place": label, "path": str(place.absolute()), "is_used": place is used}
         for label, place in places
     ]
-    if used is not None:
-        answer = {"path": str(used.absolute()), "searched": searched}
-        emit(answer, as_json, lambda: str(used.absolute()))
+    found = str(used.absolute()) if used else None
+    # Where it was looked for is an answer, too: with --json it comes before the error.
+    emit({"path": found, "searched": searched}, as_json, lambda: found or "")
     if (verbose or used is None) and not as_json:
         for label, place in places:
             note(f"{'used' if place is used else '-':<4}  {label:<19}  {place.absolute()}")
@@ -180,7 +185,7 @@ def path_(verbose: bool, config_path: str | None, as_json: bool) -> None:
 @config.command(short_help="Write a first configuration.", help=INIT)
 @click.argument("file", required=False, type=click.Path(dir_okay=False))
 @click.option("--force", is_flag=True, help="Write over a file that exists.")
-@json_option
+@json_option("an object with path")
 def init(file: str | None, force: bool, as_json: bool) -> None:
     """Write a first configuration."""
     from pathlib import Path

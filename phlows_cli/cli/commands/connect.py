@@ -118,7 +118,7 @@ def _words(ctx: click.Context, param: click.Parameter, typed: str) -> list[Compl
 @click.option("-v", "--verbose", is_flag=True, help="Tell of pings and of the connection, too.")
 @url_option
 @config_option
-@json_option
+@json_option("an object a line, with event and time, and what came as data, text or base64")
 def connect(words: tuple[str, ...], as_json: bool, **typed: Any) -> None:  # noqa: ANN401 - as click names them
     """Find the place, and talk."""
     from phlows_cli.cli.dialogue.conversation import Manner, hold

@@ -74,7 +74,9 @@ More examples:
 )
 @url_option
 @config_option
-@json_option
+@json_option(
+    "an object with status and checks, an array of group, name, subject, status, message and hint"
+)
 @click.pass_context
 def doctor(  # noqa: PLR0913 - click's way to hand over options
     ctx: click.Context,

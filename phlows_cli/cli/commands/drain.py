@@ -24,7 +24,7 @@ then sockets are closed with 1012, their close hooks run, and it ends.
 @click.option("--wait", is_flag=True, help="Return when the broker has ended.")
 @url_option
 @config_option
-@json_option
+@json_option("an object with status")
 def drain(wait: bool, url: str | None, config_path: str | None, as_json: bool) -> None:
     """Ask for the drain, and wait for its end."""
     from phlows_cli.cli.client import client_for

@@ -81,7 +81,10 @@ More examples:
 )
 @repeat_option
 @config_option
-@json_option
+@json_option(
+    "an object with command, lines, stderr, outcome, reason, exit_code and ms;"
+    " with --repeat: count, outcomes, reason and ms"
+)
 @click.pass_context
 def hook(
     ctx: click.Context,

@@ -101,7 +101,7 @@ def host() -> None:
 @click.option("--no-check", is_flag=True, help="Do not look at the app.")
 @click.option("--replace", is_flag=True, help="Write a registered host anew.")
 @config_option
-@json_option
+@json_option("an object, the settings of the host, and config, the file")
 def add(
     name: str,
     app: str | None,
@@ -136,7 +136,7 @@ def add(
 @host.command(help=REMOVE_HELP, short_help="Take a host out.")
 @name_argument
 @config_option
-@json_option
+@json_option("an object with host and config, the file")
 def remove(name: str, config_path: str | None, as_json: bool) -> None:
     """Take a host out."""
     from phlows_cli.config import find_config
@@ -151,7 +151,7 @@ def remove(name: str, config_path: str | None, as_json: bool) -> None:
 
 @host.command("list", help=LIST_HELP, short_help="List the registered hosts.")
 @config_option
-@json_option
+@json_option("an array of hosts, each an object as that of `host show`")
 def list_(config_path: str | None, as_json: bool) -> None:
     """List the registered hosts."""
     config = _load(config_path)
@@ -164,7 +164,7 @@ def list_(config_path: str | None, as_json: bool) -> None:
 @host.command(help=SHOW_HELP, short_help="Show every setting of a host.")
 @name_argument
 @config_option
-@json_option
+@json_option("an object, the settings of the host")
 def show(name: str, config_path: str | None, as_json: bool) -> None:
     """Show every setting of a host."""
     from phlows_cli.registry import no_such_host

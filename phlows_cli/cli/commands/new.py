@@ -46,7 +46,7 @@ FILES: Final[Mapping[str, Mapping[str, str]]] = {
     show_default=True,
     help="The language of the app.",
 )
-@json_option
+@json_option("an object with folder, language and files")
 def new(folder: str, language: str, as_json: bool) -> None:
     """Write the files of one language."""
     from pathlib import Path

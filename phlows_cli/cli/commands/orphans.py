@@ -46,7 +46,9 @@ def orphans() -> None:
 @orphans.command("list", short_help="List them.", help=LIST_HELP)
 @url_option
 @config_option
-@json_option
+@json_option(
+    "an object with count and orphans, an array of host, socket, token, attempts and reason"
+)
 def list_(url: str | None, config_path: str | None, as_json: bool) -> None:
     """List what was given up."""
     told = _client(url, config_path).get("/orphans")
@@ -65,7 +67,7 @@ def list_(url: str | None, config_path: str | None, as_json: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="Every one.")
 @url_option
 @config_option
-@json_option
+@json_option("an object with dropped, a count")
 def drop(
     sockets: tuple[str, ...],
     everything: bool,

@@ -55,7 +55,7 @@ def proxy() -> None:
 def _options(command: Command) -> Command:
     """Add the options that all three have."""
     for option in (
-        json_option,
+        json_option("an object with files, an array of path and text"),
         config_option,
         click.option("--force", is_flag=True, help="Write over a file that exists."),
         click.option(

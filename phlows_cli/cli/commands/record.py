@@ -64,7 +64,7 @@ More examples:
 @click.option("--force", is_flag=True, help="Write over FILE.")
 @url_option
 @config_option
-@json_option
+@json_option("an object with file, calls, lost, bytes and ended")
 def record(
     file: str,
     url: str | None,

@@ -32,7 +32,7 @@ _PARTS = (
 @click.command(short_help="Let the broker read its configuration again.", help=HELP)
 @url_option
 @config_option
-@json_option
+@json_option("an object with added, removed, changed, settings and needs_restart, all arrays")
 def reload(url: str | None, config_path: str | None, as_json: bool) -> None:
     """Ask for a reload and tell what it changed."""
     from phlows_cli.cli.client import client_for

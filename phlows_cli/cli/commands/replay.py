@@ -96,7 +96,7 @@ DEPTH = 5000
 )
 @click.option("--limit", metavar="N", type=click.IntRange(1), help="Replay so many calls at most.")
 @config_option
-@json_option
+@json_option("an object a line for each call that is not the same, then one of type summary")
 @click.pass_context
 def replay(
     ctx: click.Context,

@@ -21,7 +21,7 @@ Apps in Python import phlows_cli.app.
 @click.command(short_help="Print the file that a PHP app needs.", help=HELP)
 @click.argument("language", type=click.Choice(["php"]))
 @click.option("--composer", is_flag=True, help="Print composer.json, not phlows.php.")
-@json_option
+@json_option("an object with language, file and text")
 def sdk(language: str, composer: bool, as_json: bool) -> None:
     """Print one of the two files."""
     name = "composer.json" if composer else "phlows.php"

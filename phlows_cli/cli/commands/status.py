@@ -22,7 +22,7 @@ The exit code is 3 when no broker answers.
 @click.command(short_help="Show how the broker is doing.", help=HELP)
 @url_option
 @config_option
-@json_option
+@json_option("an object, the broker's answer to /health")
 def status(url: str | None, config_path: str | None, as_json: bool) -> None:
     """Ask for /health and show it."""
     from phlows_cli.cli.client import client_for

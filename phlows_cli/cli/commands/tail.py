@@ -72,7 +72,7 @@ def _milliseconds(_ctx: click.Context, _param: click.Parameter, value: str | Non
 @click.option("--no-reconnect", is_flag=True, help="Print lines; end when the broker does, code 3.")
 @url_option
 @config_option
-@json_option
+@json_option("an object a line for each event")
 def tail(
     *,
     url: str | None,

@@ -39,7 +39,7 @@ RELOAD_TIMEOUT = 300.0
 )
 @url_option
 @config_option
-@json_option
+@json_option("an array of workers, each with host, pid, state, jobs, age and memory")
 @click.pass_context
 def workers(ctx: click.Context, url: str | None, config_path: str | None, as_json: bool) -> None:
     """List the workers, unless a subcommand was named."""
@@ -57,7 +57,7 @@ def workers(ctx: click.Context, url: str | None, config_path: str | None, as_jso
 @click.argument("host", required=False, default="", shell_complete=registered_hosts)
 @url_option
 @config_option
-@json_option
+@json_option("an object with replaced and failed, by host")
 @click.pass_context
 def reload(
     ctx: click.Context, host: str, url: str | None, config_path: str | None, as_json: bool
