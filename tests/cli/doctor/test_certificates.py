@@ -113,7 +113,7 @@ def test_the_certificates_that_visitors_trust_can_be_named(look, case, phlows, c
         address = f"https://127.0.0.1:{port}"
         assert look("public-certificate", case(ca=str(ONE[0])), address).status == "ok"
         assert look("public-certificate", case(ca=str(TWO[0])), address).status == "fail"
-        own = ("--public", address, "--only", "security", "--json")
+        own = ("--public", address, "--only", "network", "--json")
         told = phlows("doctor", *own, "--ca", str(ONE[0]))
     found = {one["name"]: one["status"] for one in json.loads(told.stdout)["checks"]}
     assert found["public-certificate"] == "ok"
