@@ -289,6 +289,13 @@ def test_what_cannot_be_is_told(phlows, write, args, sentence):
     assert sentence in done.stderr
 
 
+def test_a_folder_that_cannot_be_made_is_exit_code_1(phlows, write, tmp_path):
+    write("", **{"a.test": "hooks = []"})
+    (tmp_path / "file").touch()
+    done = phlows("proxy", "nginx", "--output", "file/site")
+    assert (done.exit_code, done.stderr) == (1, "error: --output file/site: Not a directory\n")
+
+
 def test_a_host_that_is_not_registered_brings_those_that_are(phlows, write):
     write("", **{"a.test": "hooks = []"})
     done = phlows("proxy", "nginx", "--host", "b.test")
