@@ -292,7 +292,7 @@ def test_what_cannot_be_is_told(phlows, write, args, sentence):
 def test_a_folder_that_cannot_be_made_is_exit_code_1(phlows, write, tmp_path):
     write("", **{"a.test": "hooks = []"})
     (tmp_path / "file").touch()
-    done = phlows("proxy", "nginx", "--output", "file/site")
+    done = phlows("service", "pm2", "--output", "file/site")
     assert (done.exit_code, done.stderr) == (1, "error: --output file/site: Not a directory\n")
 
 
