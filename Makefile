@@ -35,7 +35,7 @@ demo: $(VENV)/.installed
 	$(BIN)/phlows demo --port $(PORT) --lang $(DEMO_LANG)
 
 test: $(VENV)/.dev-installed
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
 
 style: $(VENV)/.dev-installed
 	$(BIN)/ruff check .
