@@ -135,7 +135,7 @@ async def whole_run(folder, events, chance):
     await runtime.stop()
     assert (runtime.busy, runtime.queued, runtime.workers()) == (0, 0, [])
     check(story, events, [int(line) for line in ledger.read_text().split()])
-    assert len(story.groups) > story.kills
+    assert len(story.groups) >= story.kills  # the last one may have no successor yet
     assert living(story.groups) == []
     return story.kills, story.outcomes()
 
