@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -34,12 +35,19 @@ class Launcher:
         self._is_taken = False
 
     async def start(
-        self, command: Command, folder: str, env: Mapping[str, str], *, has_stdin: bool = False
+        self,
+        command: Command,
+        folder: str,
+        env: Mapping[str, str],
+        *,
+        patience: float,
+        has_stdin: bool = False,
     ) -> Child:
         """Start a program; whoever is cancelled meanwhile leaves none behind.
 
         Raises:
-            OSError: it could not be started; nothing is left behind.
+            OSError: it could not be started, or not within `patience` seconds (a
+                file system that hangs); nothing is left behind.
             ValueError: a NUL where the system takes none.
         """
         begin = partial(spawn.start, command, folder, env, has_stdin=has_stdin)
@@ -48,12 +56,12 @@ class Launcher:
             return begin()
         if self._threads is None:
             self._threads = ThreadPoolExecutor(THREADS, "phlows-start")
-        starting = self._threads.submit(begin)
         try:
-            return await asyncio.shield(asyncio.wrap_future(starting))
-        except asyncio.CancelledError:
-            starting.add_done_callback(_abandon)
-            raise
+            async with asyncio.timeout(patience):
+                return await _result_of(self._threads.submit(begin))
+        except TimeoutError:
+            told = f"the system did not start it within {patience:g} s"
+            raise OSError(errno.ETIMEDOUT, told) from None
 
     async def _turn(self) -> None:
         """Wait until a process may be started, and start it at once then."""
@@ -74,6 +82,15 @@ class Launcher:
                 loop.call_soon(self._next, loop)
                 return
         self._is_taken = False
+
+
+async def _result_of(starting: Future[Child]) -> Child:
+    try:
+        return await asyncio.shield(asyncio.wrap_future(starting))
+    except asyncio.CancelledError:
+        if not starting.cancel():
+            starting.add_done_callback(_abandon)
+        raise
 
 
 def _abandon(starting: Future[Child]) -> None:

@@ -92,7 +92,9 @@ class OneShot(Workerless):
 
         env = {**self._env, **dict(hook.env)}
         try:
-            child = await self._settings.launcher.start(self._command_line(hook), self._folder, env)
+            child = await self._settings.launcher.start(
+                self._command_line(hook), self._folder, env, patience=self._host.timeout
+            )
             process = Process(child, on_stdout, on_stderr)
         except (OSError, ValueError) as error:
             return not_started(why_not_started(error, self._command[0], self._host))

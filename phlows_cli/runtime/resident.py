@@ -300,7 +300,7 @@ class Resident(Admitting):
             raise _CannotStartError(reason)
         try:
             child = await self._settings.launcher.start(
-                how.command, how.folder, how.env, has_stdin=True
+                how.command, how.folder, how.env, patience=self._host.timeout, has_stdin=True
             )
             return Worker(child, how, self, self._stderr)
         except (OSError, ValueError) as error:

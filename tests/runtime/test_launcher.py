@@ -55,7 +55,7 @@ def held(leaves_nothing_behind, monkeypatch):
 
 async def test_the_loop_goes_on_while_a_program_is_started(held, tmp_path):
     launcher = Launcher()
-    starting = asyncio.ensure_future(launcher.start(SLEEP, str(tmp_path), {}))
+    starting = asyncio.ensure_future(launcher.start(SLEEP, str(tmp_path), {}, patience=20))
     await held.reach()
     assert not starting.done()
     held.let_go()
@@ -64,7 +64,7 @@ async def test_the_loop_goes_on_while_a_program_is_started(held, tmp_path):
 
 async def test_who_is_cancelled_meanwhile_leaves_no_process(held, tmp_path):
     launcher = Launcher()
-    starting = asyncio.ensure_future(launcher.start(SLEEP, str(tmp_path), {}))
+    starting = asyncio.ensure_future(launcher.start(SLEEP, str(tmp_path), {}, patience=20))
     await held.reach()
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -78,7 +78,7 @@ async def test_who_is_cancelled_meanwhile_leaves_no_process(held, tmp_path):
 async def test_a_failed_start_is_told(held, tmp_path):
     held.let_go()
     with pytest.raises(FileNotFoundError):
-        await Launcher().start(["/nowhere/app"], str(tmp_path), {})
+        await Launcher().start(["/nowhere/app"], str(tmp_path), {}, patience=20)
 
 
 @pytest.mark.parametrize("runtime", ["oneshot", "resident"])
@@ -96,3 +96,17 @@ async def test_a_runtime_that_is_stopped_meanwhile_ends_what_was_started(held, s
     assert "stopping" in result.reason
     for child in held.children:
         await gone(child.pid)
+
+
+async def test_a_start_that_the_system_holds_up_fails_in_time_and_leaves_no_process(held, sh):
+    host = make_host(app=sh("exec sleep 300"), timeout=0.2)
+    shared = settings(slots=1)
+    runtime = runtime_for(host, shared, lambda *_: None)
+    result = await runtime.call(Hook("receive", host.name, "", "a", "{}"), print)
+    assert (result.outcome, result.started) == (Outcome.FAILED, False)
+    assert result.reason.endswith("the system did not start it within 0.2 s")
+    assert shared.slots.free == 1
+    held.let_go()
+    await runtime.stop()
+    await asyncio.to_thread(shared.launcher._threads.shutdown)
+    assert [child.returncode for child in held.children] == [-signal.SIGKILL]
