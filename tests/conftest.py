@@ -37,11 +37,24 @@ PROGRAMS = {
 MODULES = {"browser": "playwright"}
 """Marker -> what its tests import, and other tests do not."""
 
+PERSONAL = ("XDG_", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "COLUMNS", "LINES")
+"""How the variables begin by which people suit programs to themselves."""
+
+EVERYBODYS = {"SHELL": "/bin/bash", "TERM": "xterm-256color"}
+"""What every terminal sets, and a machine that runs tests may not."""
+
 STOPS = pytest.StashKey[list]()
 """What ends the things that a test has started, when it fails before it does so itself."""
 
 TEST_TIMEOUT = 30.0
 """Seconds after which a test that waits for something is told that it never came."""
+
+
+def pytest_configure():
+    """Tests see the same variables, whoever runs them and where."""
+    for name in [name for name in os.environ if name.startswith(PERSONAL)]:
+        del os.environ[name]
+    os.environ.update(EVERYBODYS)
 
 
 def pytest_runtest_setup(item):

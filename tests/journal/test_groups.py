@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -77,7 +78,9 @@ def test_a_group_is_ended_with_what_its_leader_left(path, start):
     (group,) = left(path)
     assert end_group(group, signal.SIGKILL)
     process.wait()
-    assert not end_group(group, signal.SIGKILL)
+    last = time.monotonic() + 30
+    while end_group(group, signal.SIGKILL):  # the child that it left dies when it gets to
+        assert time.monotonic() < last
 
 
 def test_a_leader_that_is_gone_does_not_hide_its_children(path, start):
