@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from benchmarks import machine, report, results, tools
-from benchmarks.errors import BenchmarkError, MissingToolError
+from benchmarks.errors import FAILURES, MissingToolError
 from benchmarks.figures import FIGURES
 from benchmarks.figures.plan import Plan
 
@@ -82,7 +82,7 @@ class _Run:
                 self._take(FIGURES[name](self._plan))
             except MissingToolError as error:
                 self._take([report.Figure(name, name, "", (), (f"left out: {error}",))])
-            except (BenchmarkError, OSError) as error:
+            except FAILURES as error:
                 told = "; ".join([f"{name}: {error}", *getattr(error, "__notes__", [])])
                 self.problems.append(told)
                 click.echo(told, err=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.report import number
+from benchmarks.report import OURS, number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from benchmarks.report import Figure
 
     Reading = Callable[["Results"], float | None]
-
-OURS: Final = "phlows"
 
 
 class Results:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from benchmarks import native
 from benchmarks.crowd import Listeners
-from benchmarks.errors import BenchmarkError, ContenderError
+from benchmarks.errors import FAILURES, ContenderError
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -78,7 +78,7 @@ def _hold(pipe: Connection, contender: Contender, crowd: Crowd) -> None:
     with ExitStack() as stack:
         try:
             listeners = stack.enter_context(Listeners(contender, crowd))
-        except (BenchmarkError, OSError) as error:
+        except FAILURES as error:
             pipe.send(error)
             return
         pipe.send(None)
@@ -107,6 +107,6 @@ def _attended(listeners: Listeners) -> Exception | None:
 def _done(listeners: Listeners, name: str, argument: Any) -> Round | Exception:
     try:
         outcome: Round = getattr(listeners, name)(argument)
-    except (BenchmarkError, OSError) as error:
+    except FAILURES as error:
         return error
     return outcome

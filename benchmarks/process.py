@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from benchmarks.cores import pin_contender
 from benchmarks.dialects import Envelope
-from benchmarks.errors import BenchmarkError, ContenderError
+from benchmarks.errors import FAILURES, BenchmarkError, ContenderError, StartError
 from benchmarks.sockets import Exchange
 from benchmarks.wire import post_request, upgrade_request
 
@@ -131,9 +131,9 @@ def running(
         )
         try:
             contender.pid = process.pid
-            _wait_until_it_answers(contender, process)
+            _come_up(contender, process)
             yield contender
-        except (BenchmarkError, OSError) as error:
+        except FAILURES as error:
             log.seek(0)
             said = log.read()[-_SAID_LIMIT:].decode(errors="replace").strip()
             if _is_about(contender, error) or process.poll() is not None:
@@ -152,6 +152,13 @@ def _is_about(contender: Contender, error: Exception) -> bool:
 def _prepare() -> None:
     pin_contender()
     ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGTERM)
+
+
+def _come_up(contender: Contender, process: subprocess.Popen[bytes]) -> None:
+    try:
+        _wait_until_it_answers(contender, process)
+    except FAILURES as error:
+        raise StartError(contender.name, str(error)) from error
 
 
 def _wait_until_it_answers(contender: Contender, process: subprocess.Popen[bytes]) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-_COLUMNS = (
+OURS: Final = "phlows"
+_COLUMNS: Final = (
     *("figure", "contender", "median", "min - max", "rounds", "phlows / it"),
     *("us each", "its core", "generator"),
 )
@@ -51,9 +52,14 @@ class Figure:
     def ratio(self, series: Series) -> float | None:
         """Our median over another's; none for our own line."""
         ours = self.series[0]
-        if series is ours or ours.contender != "phlows" or not series.median:
+        if series is ours or ours.contender != OURS or not series.median:
             return None
         return ours.median / series.median
+
+
+def is_ours(contender: str) -> bool:
+    """Whether it is phlows, in one form or another."""
+    return contender.startswith(OURS)
 
 
 def middle(values: Sequence[float]) -> float:

@@ -6,8 +6,13 @@ from dataclasses import dataclass
 from time import perf_counter, process_time
 from typing import TYPE_CHECKING, TypeVar
 
+from benchmarks.errors import FAILURES
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    Drop = Callable[[int, int, Exception], None]
+    """Told which run failed, in which round, and how; it may raise."""
 
 T = TypeVar("T")
 
@@ -69,15 +74,28 @@ class Clock:
         return Round(count, count / elapsed, ran / elapsed, ran)
 
 
-def interleaved(runs: Sequence[Callable[[], T]], rounds: int) -> list[list[T]]:
+def end_all(_index: int, _number: int, error: Exception) -> None:
+    """Let one failure be the end of all."""
+    raise error
+
+
+def interleaved(
+    runs: Sequence[Callable[[], T]], rounds: int, drop: Drop = end_all
+) -> list[list[T]]:
     """Run each of `runs` once a round; every other round goes backwards.
 
-    Returns: for each of `runs`, its outcome in each round.
+    Returns: for each of `runs`, its outcome in each round; none of one that
+        failed, which has no more turns.
     """
     outcomes: list[list[T]] = [[] for _ in runs]
     order = list(range(len(runs)))
-    for _ in range(rounds):
-        for index in order:
-            outcomes[index].append(runs[index]())
+    for number in range(1, rounds + 1):
+        for index in [*order]:
+            try:
+                outcomes[index].append(runs[index]())
+            except FAILURES as error:
+                drop(index, number, error)
+                order.remove(index)
+                outcomes[index].clear()
         order.reverse()
     return outcomes

@@ -10,13 +10,21 @@ from typing import TYPE_CHECKING
 
 from benchmarks import contenders, oneshot, runtimes, startup
 from benchmarks import resident as single
-from benchmarks.figures.plan import in_turns, others, rate_figure, series_of, started, turns
+from benchmarks.figures.plan import (
+    in_turns,
+    left_out,
+    others,
+    rate_figure,
+    series_of,
+    started,
+    turns,
+)
 from benchmarks.report import Figure, Series
 from benchmarks.rounds import interleaved
 from benchmarks.tools import compile_answer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from benchmarks.figures.plan import Plan
 
@@ -39,9 +47,8 @@ def resident(plan: Plan) -> list[Figure]:
         app = runtimes.write_app(Path(folder))
         starts = plan.starts(partial(single.phlows, app), partial(single.node_resident, app))
         present = started(stack, starts)
-        measures = [partial(single.measure, each) for each in present.contenders]
-        outcomes = in_turns(plan, present, measures)
-    p99 = series_of(present, outcomes, lambda each: each.each.p99 if each.each else 0.0)
+        outcomes = in_turns(plan, present, single.measure)
+    p99 = series_of(outcomes, lambda each: each.each.p99 if each.each else 0.0)
     remarks = ("from sending to the reply, all sockets waiting", others(outcomes))
     return [
         rate_figure("resident", title, "events/s", present, outcomes),
@@ -59,19 +66,27 @@ def runtimes_side_by_side(plan: Plan) -> list[Figure]:
             port = stack.enter_context(runtimes.phlows(app)).port
             asked = [*((port, load) for load in runtimes.LOADS), *asked]
         runs = [partial(runtimes.measure, *each, plan.seconds) for each in asked]
-        outcomes = interleaved(runs, plan.rounds)
-    return [_times_figure(name, [load for _, load in asked], outcomes) for name in ("p50", "p99")]
+        remarks = ["an open loop: the time runs from when a message was due"]
+
+        def drop(index: int, number: int, error: Exception) -> None:
+            remarks.append(left_out(asked[index][1].name, error, f"in round {number}"))
+
+        outcomes = interleaved(runs, plan.rounds, drop)
+    taken = {load: times for (_, load), times in zip(asked, outcomes, strict=True) if times}
+    return [_times_figure(name, taken, remarks) for name in ("p50", "p99")]
 
 
 def _times_figure(
-    name: str, loads: Sequence[runtimes.Load], outcomes: Sequence[Sequence[runtimes.Times]]
+    name: str,
+    outcomes: Mapping[runtimes.Load, Sequence[runtimes.Times]],
+    remarks: Sequence[str],
 ) -> Figure:
     series = tuple(
         Series(f"{load.name}, {load.rate}/s", tuple(getattr(each, name) for each in taken))
-        for load, taken in zip(loads, outcomes, strict=True)
+        for load, taken in outcomes.items()
     )
-    remark = "an open loop: the time runs from when a message was due"
-    return Figure(f"runtimes.{name}", f"one event of a PHP app, {name}", "ms", series, (remark,))
+    title = f"one event of a PHP app, {name}"
+    return Figure(f"runtimes.{name}", title, "ms", series, tuple(remarks))
 
 
 def help_time(plan: Plan) -> list[Figure]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,15 +13,17 @@ from benchmarks import contenders, native
 from benchmarks.ceiling import reading_ceiling
 from benchmarks.cores import apart
 from benchmarks.crowd import Crowd, Turn
-from benchmarks.figures.plan import Present, broadcasters, in_turns, rate_figure, started
+from benchmarks.errors import FAILURES
+from benchmarks.figures.plan import broadcasters, in_turns, rate_figure, started
 from benchmarks.generator import Generator
 from benchmarks.tools import compile_answer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from benchmarks.contenders import Start
-    from benchmarks.figures.plan import Plan
+    from benchmarks.figures.plan import Outcomes, Plan, Present
+    from benchmarks.process import Contender
     from benchmarks.report import Figure
     from benchmarks.rounds import Round
 
@@ -36,11 +38,31 @@ _OUTSTANDING_BYTES: Final = 131072
 """Outstanding for one socket at most: half of what limits.send_buffer lets wait."""
 
 
+@dataclass(frozen=True, slots=True)
+class Crowds:
+    """A crowd of each contender's, cast to in turn."""
+
+    present: Present
+    """Who has one: a peer that fails has no more turns with this crowd."""
+    generators: Mapping[str, Generator]
+
+    def cast(self, turn: Turn, contender: Contender, seconds: float) -> Round:
+        """One round of so many seconds."""
+        return self.generators[contender.name].cast(replace(turn, seconds=seconds))
+
+
 @contextmanager
-def crowded(present: Present, crowd: Crowd) -> Iterator[list[Generator]]:
+def crowded(present: Present, crowd: Crowd) -> Iterator[Crowds]:
     """A crowd for each contender, each in a process of its own."""
+    present, generators = present.copy(), {}
     with ExitStack() as stack:
-        yield [stack.enter_context(Generator(each, crowd)).ready() for each in present.contenders]
+        for each in [*present.contenders]:
+            generators[each.name] = stack.enter_context(Generator(each, crowd))
+            try:
+                generators[each.name].ready()
+            except FAILURES as error:
+                present.drop(each, error, f"as its {crowd.sockets:,} sockets were opened")
+        yield Crowds(present, generators)
 
 
 def fan_out(plan: Plan) -> list[Figure]:
@@ -64,30 +86,26 @@ def _windows(
     crowd: Crowd,
     windows: Sequence[int] = WINDOWS,
 ) -> list[Figure]:
-    with crowded(present, crowd) as generators:
+    with crowded(present, crowd) as crowds:
         return [
             rate_figure(
                 f"{key}.{window}",
                 f"fan-out, {title}, {window} outstanding",
                 UNIT,
-                present,
-                _cast(plan, present, generators, window),
+                crowds.present,
+                _cast(plan, crowds, window),
                 _generator_alone(crowd, window),
             )
             for window in windows
         ]
 
 
-def _cast(
-    plan: Plan, present: Present, generators: Sequence[Generator], window: int
-) -> list[list[Round]]:
-    measures = [partial(_cast_for, each, window) for each in generators]
+def _cast(plan: Plan, crowds: Crowds, window: int) -> Outcomes:
     # One by one: 32 casts to 18,000 sockets take some contenders ten seconds.
-    return in_turns(plan, present, measures, [partial(_cast_for, each, 1) for each in generators])
-
-
-def _cast_for(generator: Generator, window: int, seconds: float) -> Round:
-    return generator.cast(Turn(window, seconds))
+    one_by_one = partial(crowds.cast, Turn(1, 0))
+    measure = partial(crowds.cast, Turn(window, 0))
+    of = f" with {window} outstanding"
+    return in_turns(plan, crowds.present, measure, one_by_one, of=of)
 
 
 def _generator_alone(crowd: Crowd, window: int) -> str:

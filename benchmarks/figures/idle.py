@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 from benchmarks import contenders, idle
 from benchmarks.cores import apart
 from benchmarks.crowd import Crowd
-from benchmarks.errors import MissingToolError
-from benchmarks.figures.plan import one_round
+from benchmarks.errors import FAILURES, MissingToolError
+from benchmarks.figures.plan import left_out, one_round
 from benchmarks.generator import Generator
 from benchmarks.report import Figure, Series
 from benchmarks.sockets import allow_descriptors
@@ -35,14 +35,12 @@ def memory(plan: Plan) -> list[Figure]:
     rounds = min(plan.rounds, _MEMORY_ROUNDS)
     with tempfile.TemporaryDirectory(prefix="phlows-bench-") as folder, apart():
         starts = _starts(plan, Path(folder), contenders.node_broker)
-        taken, left_out = _each(starts, rounds, lambda start: idle.measure(start, count))
+        taken, missing = _each(starts, rounds, lambda start: idle.measure(start, count))
     remarks = (
         "phlows keeps a close hook's debt for each socket in its journal; limits and metrics on",
         "node ws is told to collect its garbage before each reading",
     )
-    return [
-        Figure("idle", f"idle socket, {count:,} of them", "bytes", taken, (*remarks, *left_out))
-    ]
+    return [Figure("idle", f"idle socket, {count:,} of them", "bytes", taken, (*remarks, *missing))]
 
 
 def keepalive(plan: Plan) -> list[Figure]:
@@ -54,10 +52,10 @@ def keepalive(plan: Plan) -> list[Figure]:
             starts = dict(list(starts.items())[:2])
         pings: list[str] = []
         measure = partial(_share, count=count, seconds=contenders.PING, pings=pings)
-        taken, left_out = _each(starts, 1, measure)
+        taken, missing = _each(starts, 1, measure)
     title = f"{count:,} idle sockets, a ping each {contenders.PING} s"
     remark = f"over {contenders.PING} s, each contender alone, in a fresh process"
-    remarks = (remark, f"pings answered: {', '.join(pings)}", *left_out)
+    remarks = (remark, f"pings answered: {', '.join(pings)}", *missing)
     return [Figure(f"keepalive.{count}", title, "% of a core", taken, remarks)]
 
 
@@ -76,19 +74,22 @@ def _starts(plan: Plan, folder: Path, node: Start) -> dict[str, Start]:
 def _each(
     starts: dict[str, Start], rounds: int, measure: Callable[[Start], float]
 ) -> tuple[tuple[Series, ...], list[str]]:
-    """Round by round, each in a process of its own; who is missing is told."""
+    """Round by round, each in a process of its own; who is missing or fails is told."""
     taken: dict[str, list[float]] = {name: [] for name in starts}
-    left_out: dict[str, str] = {}
-    for _ in range(rounds):
+    missing: dict[str, str] = {}
+    for number in range(1, rounds + 1):
         for name, start in starts.items():
-            if name in left_out:
+            if name in missing:
                 continue
             try:
                 taken[name].append(measure(start))
             except MissingToolError as error:
-                left_out[name] = f"left out: {error}"
-    series = tuple(Series(name, tuple(values)) for name, values in taken.items() if values)
-    return series, list(left_out.values())
+                missing[name] = f"left out: {error}"
+            except FAILURES as error:
+                missing[name] = left_out(name, error, f"in round {number}")
+    whole = {name: values for name, values in taken.items() if name not in missing}
+    series = tuple(Series(name, tuple(values)) for name, values in whole.items())
+    return series, [*missing.values()]
 
 
 def _share(start: Start, count: int, seconds: float, pings: list[str]) -> float:

@@ -14,10 +14,9 @@ from benchmarks.figures.plan import Plan, broadcasters, in_turns, others, series
 from benchmarks.report import Figure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from benchmarks.figures.plan import Present
-    from benchmarks.generator import Generator
+    from benchmarks.figures.casts import Crowds
+    from benchmarks.figures.plan import Outcomes, Present
+    from benchmarks.process import Contender
     from benchmarks.rounds import Round
 
 _LINES: Final = 32
@@ -34,9 +33,10 @@ def latency(plan: Plan) -> list[Figure]:
     """Milliseconds of a delivery and of a cast, at 20 casts a second."""
     count = plan.some(1000, 1000)
     with apart(), ExitStack() as stack:
-        present = started(stack, broadcasters(plan))
-        generators = stack.enter_context(crowded(present, Crowd(count)))
-        outcomes = _paced(plan, present, generators, _RATE, 0.0, _ROUND)
+        running = started(stack, broadcasters(plan))
+        crowds = stack.enter_context(crowded(running, Crowd(count)))
+        outcomes = _paced(plan, crowds, _RATE, 0.0, _ROUND)
+    present = crowds.present
     title = f"{_RATE:g} casts a second to {count:,} sockets"
     return [
         _times("latency.each.p50", f"{title}, a delivery, p50", present, outcomes, "each", "p50"),
@@ -53,10 +53,10 @@ def crowds(plan: Plan) -> list[Figure]:
     for count in _crowds(plan):
         with apart(), ExitStack() as stack:
             peers = (contenders.node_echo, contenders.websockets_echo, contenders.picows_echo)
-            present = started(stack, plan.starts(contenders.phlows_echo, *peers))
-            crowd = Crowd(count, has_probe=True)
-            generators = stack.enter_context(crowded(present, crowd))
-            outcomes = _paced(plan, present, generators, _CROWD_RATE, _PROBE_RATE, _CROWD_ROUND)
+            running = started(stack, plan.starts(contenders.phlows_echo, *peers))
+            crowds = stack.enter_context(crowded(running, Crowd(count, has_probe=True)))
+            outcomes = _paced(plan, crowds, _CROWD_RATE, _PROBE_RATE, _CROWD_ROUND)
+        present = crowds.present
         title = f"{_CROWD_RATE:g} casts a second to {count:,} sockets"
         figures += [
             _times(
@@ -85,33 +85,26 @@ def _crowds(plan: Plan) -> tuple[int, ...]:
     return (100, 1000) if plan.is_quick else (1000, 10000)
 
 
-def _paced(
-    plan: Plan,
-    present: Present,
-    generators: Sequence[Generator],
-    rate: float,
-    probe_rate: float,
-    length: float,
-) -> list[list[Round]]:
+def _paced(plan: Plan, crowds: Crowds, rate: float, probe_rate: float, length: float) -> Outcomes:
     """Rounds of `length` seconds, as far as a round is as long as usual."""
     longer = length / Plan().seconds
 
-    def measure(generator: Generator, seconds: float) -> Round:
-        return generator.cast(Turn(_LINES, max(2 / rate, seconds * longer), rate, probe_rate))
+    def measure(contender: Contender, seconds: float) -> Round:
+        turn = Turn(_LINES, 0, rate, probe_rate)
+        return crowds.cast(turn, contender, max(2 / rate, seconds * longer))
 
-    measures = [lambda seconds, each=each: measure(each, seconds) for each in generators]
-    return in_turns(plan, present, measures)
+    return in_turns(plan, crowds.present, measure)
 
 
 def _times(
     key: str,
     title: str,
     present: Present,
-    outcomes: Sequence[Sequence[Round]],
+    outcomes: Outcomes,
     *path: str,
 ) -> Figure:
     of, percentile = path
-    series = series_of(present, outcomes, lambda each: getattr(getattr(each, of), percentile))
-    timed = median(getattr(each, of).count for taken in outcomes for each in taken)
+    series = series_of(outcomes, lambda each: getattr(getattr(each, of), percentile))
+    timed = median(getattr(each, of).count for taken in outcomes.values() for each in taken)
     remark = f"from when it was due to when it was read; {timed:,.0f} timed a round"
     return Figure(key, title, "ms", series, (remark, others(outcomes), *present.left_out))

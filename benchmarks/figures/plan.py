@@ -9,19 +9,26 @@ from statistics import median
 from typing import TYPE_CHECKING, Final
 
 from benchmarks import contenders
-from benchmarks.errors import BenchmarkError, MissingToolError
+from benchmarks.errors import FAILURES, BenchmarkError, MissingToolError, StartError
 from benchmarks.machine import Load
-from benchmarks.report import Figure, Series
+from benchmarks.report import Figure, Series, is_ours
 from benchmarks.rounds import interleaved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from benchmarks.contenders import Start
     from benchmarks.process import Contender
     from benchmarks.rounds import Round
 
+    Measure = Callable[[Contender, float], Round]
+    """One round of so many seconds."""
+    Outcomes = Mapping[str, Sequence[Round]]
+    """The rounds of each contender, by its name; ours are the first."""
+
 WARM_UP: Final = 0.3
+_SAID: Final = 300
+"""Characters of what a peer said as it started: the last ones tell why it did not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +61,37 @@ class Present:
     contenders: list[Contender] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
-    @property
-    def names(self) -> list[str]:
-        """As the table has them."""
-        return [each.name for each in self.contenders]
+    def copy(self) -> Present:
+        """The same, for a part of a figure: who fails there is still here."""
+        return Present([*self.contenders], [*self.left_out])
+
+    def drop(self, contender: Contender, error: Exception, when: str) -> None:
+        """Leave a peer that failed out of what follows; what fails of ours is raised."""
+        self.left_out.append(left_out(contender.name, error, when))
+        self.contenders.remove(contender)
+
+
+def left_out(contender: str, error: Exception, when: str) -> str:
+    """The remark on a peer that failed.
+
+    Raises: `error`, when it is ours that failed, or a tool that all need is missing.
+    """
+    if is_ours(contender) or isinstance(error, MissingToolError):
+        raise error
+    return " ".join(f"{contender} left out: {error}, {when}".split())
 
 
 def started(stack: ExitStack, starts: Sequence[Start]) -> Present:
-    """Start each; one whose tools are missing is left out, and that is said."""
+    """Start each; one that is missing or does not come up is left out, and that is said."""
     present = Present()
     for start in starts:
         try:
             present.contenders.append(stack.enter_context(start()))
         except MissingToolError as error:
             present.left_out.append(f"left out: {error}")
+        except StartError as error:
+            said = "; ".join(getattr(error, "__notes__", []))[-_SAID:]
+            present.left_out.append(left_out(error.contender, error, f"as it started; {said}"))
     if not present.contenders:
         raise MissingToolError("; ".join(present.left_out))
     return present
@@ -78,7 +102,7 @@ def one_round(contender: Contender, measure: Callable[[], Round]) -> Round:
     ran, load = contender.processor_time(), Load()
     try:
         outcome = measure()
-    except BenchmarkError as error:
+    except FAILURES as error:
         error.add_note(f"while {contender.name} was measured")
         raise
     ran = contender.processor_time() - ran
@@ -89,15 +113,32 @@ def one_round(contender: Contender, measure: Callable[[], Round]) -> Round:
 def in_turns(
     plan: Plan,
     present: Present,
-    measures: Sequence[Callable[[float], Round]],
-    warm_ups: Sequence[Callable[[float], Round]] | None = None,
-) -> list[list[Round]]:
-    """Warm each contender up, by default with the same, then all of them round by round."""
-    pairs = list(zip(present.contenders, measures, strict=True))
-    for contender, measure in zip(present.contenders, warm_ups or measures, strict=True):
-        one_round(contender, partial(measure, min(WARM_UP, plan.seconds)))
-    runs = [partial(one_round, each, partial(measure, plan.seconds)) for each, measure in pairs]
-    return interleaved(runs, plan.rounds)
+    measure: Measure,
+    warm_up: Measure | None = None,
+    *,
+    of: str = "",
+) -> Outcomes:
+    """Warm each contender up, by default with the same, then all of them round by round.
+
+    A peer that fails is left out, whatever it has done before; `of` says
+    which rounds, where what is present has others, too.
+    """
+    for each in [*present.contenders]:
+        try:
+            seconds = min(WARM_UP, plan.seconds)
+            one_round(each, partial(warm_up or measure, each, seconds))
+        except FAILURES as error:
+            present.drop(each, error, f"while it was warmed up{of}")
+    going = [*present.contenders]
+    runs = [partial(one_round, each, partial(measure, each, plan.seconds)) for each in going]
+
+    def drop(index: int, number: int, error: Exception) -> None:
+        present.drop(going[index], error, f"in round {number}{of}")
+
+    taken = interleaved(runs, plan.rounds, drop)
+    if not any(taken):
+        raise BenchmarkError("; ".join(present.left_out))
+    return {each.name: rounds for each, rounds in zip(going, taken, strict=True) if rounds}
 
 
 def turns(
@@ -106,13 +147,12 @@ def turns(
     title: str,
     unit: str,
     starts: Sequence[Start],
-    measure: Callable[[Contender, float], Round],
+    measure: Measure,
 ) -> list[Figure]:
     """A figure of rates, where a round needs nothing but a running contender."""
     with ExitStack() as stack:
         present = started(stack, starts)
-        measures = [partial(measure, each) for each in present.contenders]
-        outcomes = in_turns(plan, present, measures)
+        outcomes = in_turns(plan, present, measure)
     return [rate_figure(key, title, unit, present, outcomes)]
 
 
@@ -121,19 +161,15 @@ def rate_figure(
     title: str,
     unit: str,
     present: Present,
-    outcomes: Sequence[Sequence[Round]],
+    outcomes: Outcomes,
     *more: str,
 ) -> Figure:
     """So many a second, with what that took."""
-    series = series_of(present, outcomes, lambda each: each.rate)
+    series = series_of(outcomes, lambda each: each.rate)
     return Figure(key, title, unit, series, (*more, others(outcomes), *present.left_out))
 
 
-def series_of(
-    present: Present,
-    outcomes: Sequence[Sequence[Round]],
-    value: Callable[[Round], float],
-) -> tuple[Series, ...]:
+def series_of(outcomes: Outcomes, value: Callable[[Round], float]) -> tuple[Series, ...]:
     """A line for each contender, with what the rounds took of the processors."""
     return tuple(
         Series(
@@ -143,13 +179,13 @@ def series_of(
             cores=tuple(each.cost * each.rate / 1e6 for each in taken),
             busy=tuple(each.busy for each in taken),
         )
-        for name, taken in zip(present.names, outcomes, strict=True)
+        for name, taken in outcomes.items()
     )
 
 
-def others(outcomes: Sequence[Sequence[Round]]) -> str:
+def others(outcomes: Outcomes) -> str:
     """What programs outside the benchmark took."""
-    shares = [each.others for taken in outcomes for each in taken]
+    shares = [each.others for taken in outcomes.values() for each in taken]
     return f"other programs took {median(shares):.0%} of the cores, at most {max(shares):.0%}"
 
 
