@@ -108,6 +108,17 @@ def test_an_aim_for_the_most_is_missed_above_it():
     assert rows["idle socket"] == ("<= 4,096 bytes", "4,097 bytes", "**not met**")
 
 
+def test_bridge_requests_one_at_a_time_and_many_in_a_row_are_two_aims():
+    taken = [
+        figure("bridge.1", phlows=(3.0,), node_http=(1.0,)),
+        figure("bridge.32", phlows=(9.0,), node_http=(2.0,)),
+    ]
+    rows = {row[0]: row[1:] for row in aims.table(taken)}
+
+    assert rows["bridge requests, one at a time, beside node http"][1:] == ("3x", "**not met**")
+    assert rows["bridge requests, 32 in a row, beside node http"][1:] == ("4.5x", "met")
+
+
 def test_every_aim_reads_a_figure_that_is_measured():
     names = {name.partition(".")[0] for name in FIGURES}
     keys = set()
