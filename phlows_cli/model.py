@@ -161,8 +161,7 @@ class Host:
         return f"{scheme}://{place.rpartition('@')[2]}{slash}{path}"
 
 
-@dataclass(frozen=True, slots=True)
-class Hook:
+class Hook(NamedTuple):
     """One event as the app will see it.
 
     `data` is receive's message text; `env` is told besides the arguments:
@@ -229,8 +228,7 @@ Event: TypeAlias = Hook | Task
 """What an app can be asked."""
 
 
-@dataclass(frozen=True, slots=True)
-class HookResult:
+class HookResult(NamedTuple):
     """How one hook call ended.
 
     `seconds` runs from the call's start, waiting included. `reason` says why

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from dataclasses import replace
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from phlows_cli.model import HookResult, Outcome
 from phlows_cli.runtime.command import setting_of
@@ -21,7 +20,18 @@ if TYPE_CHECKING:
     from phlows_cli.model import Event, Host
     from phlows_cli.runtime.answer import LineSplitter
     from phlows_cli.runtime.settings import RuntimeSettings
+    from phlows_cli.runtime.slots import Place
     from phlows_cli.runtime.worker import WorkerReport
+
+
+class Starter(Protocol):
+    """Starts an event in the very moment that it has its slot, if it can."""
+
+    def begin(self, place: Place) -> None:
+        """Start it now: run() is called a turn of the loop later."""
+
+    async def abandon(self) -> None:
+        """End what was begun: its caller has left, and run() is not called."""
 
 
 class Admission:
@@ -65,18 +75,21 @@ class Admission:
         hook: Event,
         run: Callable[[], Awaitable[HookResult]],
         unfit: Callable[[], str] = lambda: "",
+        starter: Starter | None = None,
     ) -> HookResult:
         """Run an event in its turn; the result's seconds count from here.
 
         Args:
             hook: the event.
-            run: runs it, with a slot of the lane; not called for a refused event.
+            run: runs it, with a slot of the lane, unless it is stopping(); not called
+                for a refused event.
             unfit: why the app cannot be given this event at all; "" when it can.
+            starter: is told of the slot before `run` is called.
         """
         began = perf_counter()  # uvloop's own time goes by milliseconds
         with self.calls:
-            result = self._refusal(hook, unfit) or await self._wait_and_run(hook, run)
-        return replace(result, seconds=perf_counter() - began)
+            result = self._refusal(hook, unfit) or await self._wait_and_run(hook, run, starter)
+        return result._replace(seconds=perf_counter() - began)
 
     def stop(self) -> None:
         """Refuse what waits and what comes; what runs is the runtime's to end."""
@@ -114,16 +127,21 @@ class Admission:
         return not_started(reason) if reason else None
 
     async def _wait_and_run(
-        self, hook: Event, run: Callable[[], Awaitable[HookResult]]
+        self, hook: Event, run: Callable[[], Awaitable[HookResult]], starter: Starter | None
     ) -> HookResult:
         patience = None if hook.name == "close" else self._host.timeout
-        if not await self._lane.acquire(patience):
-            return self._stopped() if self.is_stopped else self._waited_too_long()
-        with self._running:
-            try:
-                return self.stopping() or await run()
-            finally:
-                self._lane.release()
+        place = self._lane.enter(starter.begin) if starter else self._lane.enter()
+        try:
+            if not await place.wait(patience):
+                return self._stopped() if self.is_stopped else self._waited_too_long()
+            with self._running:
+                return await run()
+        except asyncio.CancelledError:
+            if starter:
+                await starter.abandon()
+            raise
+        finally:
+            place.leave()
 
     def _stopped(self) -> HookResult:
         return _overloaded(f"host {self._host.name} is stopping")
@@ -213,7 +231,7 @@ def not_started(reason: str) -> HookResult:
 
 def with_output(result: HookResult, output: LineSplitter) -> HookResult:
     """Add what was dropped of the output, and the limit it was held to."""
-    return replace(result, dropped=output.dropped, output_limit=output.limit)
+    return result._replace(dropped=output.dropped, output_limit=output.limit)
 
 
 def _overloaded(reason: str) -> HookResult:

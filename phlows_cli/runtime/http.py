@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -76,13 +75,15 @@ class Url(Workerless):
         await self._pool.close()
 
     async def _run(self, event: Event, on_line: OnLine) -> HookResult:
+        if stopping := self._admission.stopping():
+            return stopping
         answer = HttpAnswer(on_line, self._settings.output)
         try:
             async with asyncio.timeout(self._host.timeout) as limit:
                 self._limits.add(limit)
                 await self._ask(event, answer)
         except TimeoutError:
-            ended = replace(self._admission.ended(), started=answer.is_asked)
+            ended = self._admission.ended()._replace(started=answer.is_asked)
             return with_output(ended, answer.output)
         except UnreachableError as error:
             return not_started(str(error))

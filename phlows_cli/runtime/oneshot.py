@@ -6,7 +6,6 @@ Source: docs/protocol.md, "Calling the app".
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -105,7 +104,7 @@ class OneShot(Workerless):
         self._stderr.write(hook, errors.finish())
         result = self._result(hook, process, in_time, output)
         has_result = isinstance(hook, Task) and result.is_accepted and not output.is_truncated
-        return replace(result, result=last.result) if has_result else result
+        return result._replace(result=last.result) if has_result else result
 
     def _command_line(self, hook: Event) -> list[str | bytes]:
         called = hook.command(self._host.hook_class)
@@ -139,4 +138,4 @@ class OneShot(Workerless):
         """Return the result of a process that was not left to end by itself."""
         result = self._admission.ended()
         reason = result.reason + ("; it could not be killed" if code is None else "")
-        return with_output(replace(result, reason=reason, exit_code=code), output)
+        return with_output(result._replace(reason=reason, exit_code=code), output)

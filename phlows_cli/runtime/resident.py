@@ -8,8 +8,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import deque
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
@@ -36,6 +34,7 @@ from phlows_cli.tasks import Tasks
 if TYPE_CHECKING:
     from phlows_cli.model import Event, Host
     from phlows_cli.runtime.settings import OnLine, OnStderr, RuntimeSettings
+    from phlows_cli.runtime.slots import Place
     from phlows_cli.runtime.worker import Ended, Job, WorkerReport
 
 
@@ -101,14 +100,20 @@ class Resident(Admitting):
         A close hook that finds no worker to boot is tried again, for the
         host's timeout: an app that is being deployed is back by then.
         """
+        if event.name != "close":
+            return await self._call_once(event, on_line)
         began = perf_counter()
         with self._admission.calls:
             while True:
-                result = await self._admission.call(event, partial(self._run, event, on_line))
-                result = replace(result, seconds=perf_counter() - began)
-                if event.name != "close" or not self._may_try_again(result):
+                result = await self._call_once(event, on_line)
+                result = result._replace(seconds=perf_counter() - began)
+                if not self._may_try_again(result):
                     return result
                 await self._backoff.over()
+
+    async def _call_once(self, event: Event, on_line: OnLine) -> HookResult:
+        errand = _Errand(self, event, on_line)
+        return await self._admission.call(event, errand.run, starter=errand)
 
     async def warm(self, count: int) -> str:
         """Boot so many workers ahead; returns why none boots, "" when they did.
@@ -144,45 +149,61 @@ class Resident(Admitting):
             await self._tasks.settle(self._host.timeout)
         self._stderr.close()
 
-    # One event
+    # What an errand asks for
 
-    async def _run(self, event: Event, on_line: OnLine) -> HookResult:
-        while True:
-            worker = await self._take()
+    def start(self, errand: _Errand) -> None:
+        """Give an errand to a worker that is idle now, if there is one."""
+        if self._idle and not self._admission.is_stopped:
+            self._give(errand, self._idle.pop())
+
+    async def run(self, errand: _Errand) -> HookResult:
+        """Give an errand to a worker, and see to its end."""
+        while (job := errand.job) is None:
+            worker = self._admission.stopping() or await self._take()
+            if isinstance(worker, HookResult):
+                return worker
             if isinstance(worker, str):
                 return self._admission.stopping() or not_started(worker)
-            try:
-                job = worker.give(event, on_line)
-            except BrokenPipeError:
-                # "A lost worker's unstarted job is tried again"
-                self._lose(worker)
-                continue
-            return await self._see_through(worker, job)
+            self._give(errand, worker)
+        return await self._see_through(errand, job)
 
-    async def _see_through(self, worker: Worker, job: Job) -> HookResult:
+    async def abandon(self, errand: _Errand) -> None:
+        """End a worker whose errand nobody waits for any more."""
+        if errand.worker is not None and not (errand.job and errand.job.is_over):
+            await self._end(errand.worker, gently=False, leaves_children=False)
+
+    def _give(self, errand: _Errand, worker: Worker) -> None:
+        try:
+            errand.job = worker.give(errand.event, errand.on_line, errand)
+            errand.worker = worker
+        except BrokenPipeError:
+            # "A lost worker's unstarted job is tried again"
+            self._lose(worker)
+
+    async def _see_through(self, errand: _Errand, job: Job) -> HookResult:
         """Wait for a job's end, or see to it; then the worker is free, or gone."""
         timer = self._loop.call_later(self._host.timeout, job.end, None)
         try:
             ended = await job.ended
         finally:
             timer.cancel()
-            if job.is_over:  # also for a caller who left in that very turn
-                self._free(worker)
-            else:
-                await self._end(worker, gently=False, leaves_children=False)
-        return replace(
-            self._result(job.event, ended), dropped=job.dropped, output_limit=self._how.output
-        )
+            await self.abandon(errand)
+        return self._result(job, ended)
 
-    def _result(self, event: Event, ended: Ended | None) -> HookResult:
+    def _result(self, job: Job, ended: Ended | None) -> HookResult:
         if ended is None or (ended.is_lost and self._admission.is_stopped):
-            return self._admission.ended()
-        is_task = isinstance(event, Task)
+            return self._with_output(self._admission.ended(), job)
+        is_task = isinstance(job.event, Task)
         if ended.result is None:
             said = msgspec.json.encode(ended.message) if is_task and ended.message else b""
-            return HookResult(Outcome.FAILED, reason=ended.reason, result=said)
-        outcome, reason = outcome_of_result(event.name, ended.result)
-        return HookResult(outcome, reason=reason, result=ended.result if is_task else b"")
+            result = HookResult(Outcome.FAILED, reason=ended.reason, result=said)
+        else:
+            outcome, reason = outcome_of_result(job.event.name, ended.result)
+            result = HookResult(outcome, reason=reason, result=ended.result if is_task else b"")
+        return self._with_output(result, job)
+
+    def _with_output(self, result: HookResult, job: Job) -> HookResult:
+        return result._replace(dropped=job.dropped, output_limit=self._how.output)
 
     def _may_try_again(self, result: HookResult) -> bool:
         """Whether an event was not started because no worker boots just now."""
@@ -207,6 +228,17 @@ class Resident(Admitting):
             elif not taker.cancelled() and isinstance(worker := taker.result(), Worker):
                 self._free(worker)
             raise
+
+    def release(self, worker: Worker, errand: _Errand) -> None:
+        """See Owner: the worker and the slot are the next event's, at once.
+
+        To wait for who called would leave the worker idle for two turns of the loop.
+        """
+        if errand.job is None or not errand.job.is_over:
+            return  # its caller has left, or its time is up: abandon() follows
+        self._free(worker)
+        if errand.place is not None:
+            errand.place.leave()
 
     def _free(self, worker: Worker) -> None:
         """Give a worker that has nothing to do to a taker, or let it wait."""
@@ -344,6 +376,37 @@ class Resident(Admitting):
         while len(self._idle) > self._host.spare and self._idle[0].idle_since <= before:
             self._dismiss(self._idle.popleft())
         self._await_idleness()
+
+
+class _Errand:
+    """An event on its way through the pool: its slot, its worker, its job."""
+
+    __slots__ = ("_pool", "event", "job", "on_line", "place", "worker")
+
+    def __init__(self, pool: Resident, event: Event, on_line: OnLine) -> None:
+        self._pool = pool
+        self.event = event
+        self.on_line = on_line
+        self.place: Place | None = None
+        self.worker: Worker | None = None
+        self.job: Job | None = None
+
+    def begin(self, place: Place) -> None:
+        """See Starter."""
+        self.place = place
+        self._pool.start(self)
+
+    async def run(self) -> HookResult:
+        """Go on from there."""
+        return await self._pool.run(self)
+
+    async def abandon(self) -> None:
+        """See Starter."""
+        await self._pool.abandon(self)
+
+    def job_ended(self, worker: Worker) -> None:
+        """See Client."""
+        self._pool.release(worker, self)
 
 
 class _CannotStartError(Exception):

@@ -9,6 +9,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+OnServed: TypeAlias = "Callable[[Place], None]"
+"""Told that a place has become a slot."""
+
+
+def _wait_for_it(place: Place) -> None:
+    """Nothing begins before wait() returns."""
 
 
 class Slots:
@@ -40,8 +51,11 @@ class Slots:
     def _hand_out(self) -> None:
         while self.free > 0 and (rota := self._rotas[0] or self._rotas[1]):
             chosen, _ = rota.popitem(last=False)
-            self.free -= chosen.serve_next()
+            place = chosen.next_place()
+            self.free -= place is not None
             self._enrol(chosen)
+            if place is not None:
+                place.serve()
 
     def _enrol(self, lane: Lane) -> None:
         """Put a lane where it belongs: with those that have no slot, or the others."""
@@ -60,7 +74,7 @@ class Lane:
 
     def __init__(self, slots: Slots, limit: int) -> None:
         self._slots = slots
-        self._queue: OrderedDict[asyncio.Future[bool], None] = OrderedDict()
+        self._queue: OrderedDict[Place, None] = OrderedDict()
         self.limit = limit
         self.running = 0
 
@@ -74,60 +88,101 @@ class Lane:
         """How many could be served at once now."""
         return max(0, min(self.limit - self.running, self._slots.free))
 
-    async def acquire(self, patience: float | None) -> bool:
-        """Wait for a slot; every True needs one release().
+    def enter(self, on_served: OnServed = _wait_for_it) -> Place:
+        """Line up; every place needs one leave().
+
+        Args:
+            on_served: called as soon as there is a slot, which may be now,
+                before whoever waits for it goes on.
+        """
+        place = Place(self, on_served)
+        self._queue[place] = None
+        self._slots.lane_changed(self)
+        return place
+
+    def refuse_waiting(self) -> None:
+        """Send everyone away who waits in this lane."""
+        for place in list(self._queue):
+            place.refuse()
+
+    # What slots and places ask for
+
+    def next_place(self) -> Place | None:
+        """Take the first who still waits out of the lane, to be served."""
+        while self._queue:
+            place, _ = self._queue.popitem(last=False)
+            if not place.is_cancelled:
+                self.running += 1
+                return place
+        return None
+
+    def release(self) -> None:
+        """Take a slot back, for whoever is next."""
+        self.running -= 1
+        self._slots.free += 1
+        self._slots.lane_changed(self)
+
+    def remove(self, place: Place) -> None:
+        """Take out one who waits, if it was not taken out already."""
+        if self._queue.pop(place, place) is None:
+            self._slots.lane_changed(self)
+
+
+class Place:
+    """An event's place in a lane, and in its turn its slot."""
+
+    __slots__ = ("_has_slot", "_lane", "_on_served", "_served")
+
+    def __init__(self, lane: Lane, on_served: OnServed) -> None:
+        self._lane = lane
+        self._on_served = on_served
+        self._has_slot = False
+        self._served: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether who waited was cancelled, and is yet to leave."""
+        return self._served.cancelled()
+
+    async def wait(self, patience: float | None) -> bool:
+        """Wait for the slot.
 
         Args:
             patience: seconds to wait at most; None waits on.
 
         Returns:
-            False when patience ran out, or refuse_waiting() was called.
+            False when patience ran out, or refuse() was called; True also
+            when the slot was given back meanwhile.
         """
-        loop = asyncio.get_running_loop()
-        served: asyncio.Future[bool] = loop.create_future()
-        self._queue[served] = None
-        self._slots.lane_changed(self)
-        timer = None if patience is None else loop.call_later(patience, self._refuse, served)
+        if self._served.done():
+            return self._served.result()
+        timer = None
+        if patience is not None:
+            timer = asyncio.get_running_loop().call_later(patience, self.refuse)
         try:
-            return await served
-        except asyncio.CancelledError:
-            self._leave(served)
-            raise
+            return await self._served
         finally:
             if timer:
                 timer.cancel()
 
-    def release(self) -> None:
-        """Give a slot back, to whoever is next."""
-        self.running -= 1
-        self._slots.free += 1
-        self._slots.lane_changed(self)
+    def leave(self) -> None:
+        """Give the slot back, or the place in the lane; a second time nothing."""
+        if self._has_slot:
+            self._has_slot = False
+            self._lane.release()
+        else:
+            self._lane.remove(self)
 
-    def refuse_waiting(self) -> None:
-        """Answer False to everyone who waits in this lane."""
-        for served in list(self._queue):
-            self._refuse(served)
+    # What its lane asks for
 
-    def serve_next(self) -> bool:
-        """Give the first in the lane a slot; False when nobody is left."""
-        while self._queue:
-            served, _ = self._queue.popitem(last=False)
-            if not served.done():  # cancelled, and yet to leave
-                served.set_result(True)
-                self.running += 1
-                return True
-        return False
+    def serve(self) -> None:
+        """Have a slot."""
+        self._has_slot = True
+        self._served.set_result(True)
+        self._on_served(self)
 
-    def _refuse(self, served: asyncio.Future[bool]) -> None:
-        if not served.done():
-            served.set_result(False)
-            del self._queue[served]
-            self._slots.lane_changed(self)
-
-    def _leave(self, served: asyncio.Future[bool]) -> None:
-        """Take a cancelled waiter out: perhaps in the very turn it was served."""
-        if served in self._queue:
-            del self._queue[served]
-            self._slots.lane_changed(self)
-        elif not served.cancelled() and served.result():
-            self.release()
+    def refuse(self) -> None:
+        """Go away, unless there is a slot already."""
+        if not self._served.done():
+            self._served.set_result(False)
+            self._lane.remove(self)

@@ -81,6 +81,13 @@ class Owner(Protocol):
         """It has exited, or must not be used any more."""
 
 
+class Client(Protocol):
+    """Who has given a worker a job."""
+
+    def job_ended(self, worker: Worker) -> None:
+        """The worker has told how it ended, and is idle: it may be given the next."""
+
+
 class Ended(NamedTuple):
     """How a job ended.
 
@@ -97,11 +104,12 @@ class Ended(NamedTuple):
 class Job:
     """An event that a worker has been given, and what it has printed."""
 
-    __slots__ = ("_left", "_on_line", "dropped", "ended", "event", "id")
+    __slots__ = ("_left", "_on_line", "client", "dropped", "ended", "event", "id")
 
-    def __init__(self, id_: str, event: Event, on_line: OnLine, limit: int) -> None:
+    def __init__(self, id_: str, event: Event, on_line: OnLine, limit: int, client: Client) -> None:
         self.id = id_
         self.event = event
+        self.client = client
         self._on_line = on_line
         self._left = limit
         self.dropped = 0
@@ -149,6 +157,7 @@ class Worker:
         self._frames = FrameReader(ESCAPED * how.output + FRAME_ROOM)
         self._nobody = Hook("boot", how.host.name, "", "")
         self._job: Job | None = None
+        self._done: Job | None = None
         self._failed_id = ""
         self._takes_env = False
         self._is_ending = False
@@ -174,7 +183,7 @@ class Worker:
         state = self.state.name.lower()
         return WorkerReport(process.pid, state, self.jobs, age, process.memory)
 
-    def give(self, event: Event, on_line: OnLine) -> Job:
+    def give(self, event: Event, on_line: OnLine, client: Client) -> Job:
         """Give an idle worker its next job, which has started with that.
 
         Raises:
@@ -182,7 +191,7 @@ class Worker:
         """
         if self.state is not State.IDLE:
             raise BrokenPipeError("the worker has left")
-        job = Job(f"a{self.jobs + 1}", event, on_line, self._how.output)
+        job = Job(f"a{self.jobs + 1}", event, on_line, self._how.output, client)
         hook_class = self._how.host.hook_class
         self._process.write(job_line(job.id, event, hook_class, takes_env=self._takes_env))
         self.jobs += 1
@@ -215,6 +224,9 @@ class Worker:
     def _on_stdout(self, chunk: bytes) -> None:
         for frame in self._frames.receive_data(chunk):
             self._on_frame(frame)
+        done, self._done = self._done, None
+        if done is not None and self.state is State.IDLE:
+            done.client.job_ended(self)
 
     def _on_stderr(self, chunk: bytes) -> None:
         self._write_errors(self._errors.feed(chunk))
@@ -285,6 +297,7 @@ class Worker:
         self._process.read_errors()  # what it wrote to stderr belongs to this job
         self._write_errors(self._errors.finish())
         self._job = None
+        self._done = job  # what else came with its end is looked at before the next is given
         self._become_idle()
         job.end(ended)
 

@@ -32,7 +32,7 @@ class Jobs:
 
     def ask(self, name):
         """Give a host an event whose job says that it starts, and waits at the host's gate."""
-        event = replace(told(["print", name], ["wait", self._gates[name].path]), host=name)
+        event = told(["print", name], ["wait", self._gates[name].path])._replace(host=name)
         call = self._runtimes[name].call(event, lambda _: self.started(name))
         self._calls.append(asyncio.create_task(call))
 

@@ -168,3 +168,49 @@ async def test_events_that_come_while_no_worker_boots_fail_at_once():
         results = [await runtime.call(told(), lambda _line: None) for _ in range(3)]
         assert {(r.outcome, r.started) for r in results} == {(Outcome.FAILED, False)}
         assert "the app does not boot: the worker ended: exit code 3" in {r.reason for r in results}
+
+
+async def test_a_worker_has_its_next_job_before_the_caller_of_the_last_goes_on(gate):
+    async with pool(concurrency=1) as runtime:
+        first = asyncio.create_task(runtime.call(told(["wait", gate.path]), Printed()))
+        await until(lambda: [it.state for it in runtime.workers()] == ["busy"])
+        second = asyncio.create_task(runtime.call(told(["wait", gate.path]), Printed()))
+        await until(lambda: runtime.queued)
+        gate.let_one_pass()
+        await first
+        (worker,) = runtime.workers()
+        assert (worker.state, worker.jobs, runtime.queued) == ("busy", 2, 0)
+        gate.let_one_pass()
+        assert (await second).is_accepted
+
+
+async def test_who_leaves_in_the_turn_that_its_job_begins_ends_its_worker(gate):
+    async with pool(concurrency=1) as runtime:
+        first = asyncio.create_task(runtime.call(told(["wait", gate.path]), Printed()))
+        await until(lambda: [it.state for it in runtime.workers()] == ["busy"])
+        second = asyncio.create_task(runtime.call(told(["wait", gate.path]), Printed()))
+        await until(lambda: runtime.queued)
+        (begun,) = pids(runtime)
+        first.add_done_callback(lambda _: second.cancel())
+        gate.let_one_pass()
+        await asyncio.wait((first, second))
+        assert first.result().is_accepted
+        assert second.cancelled()
+        assert not is_running(begun)
+        assert await pid_of(runtime) != begun
+        assert (runtime.busy, runtime.queued) == (0, 0)
+
+
+async def test_an_end_that_comes_with_the_timeout_frees_no_worker_that_is_to_be_killed(gate):
+    async with pool(concurrency=1) as runtime:
+        first = asyncio.create_task(runtime.call(told(["wait", gate.path]), Printed()))
+        await until(lambda: [it.state for it in runtime.workers()] == ["busy"])
+        (worker,) = runtime._workers
+        job = worker._job
+        second = asyncio.create_task(runtime.call(told(["pid", None]), printed := Printed()))
+        await until(lambda: runtime.queued)
+        job.end(None)
+        worker._on_stdout(b'{"t":"done","id":"%s","result":true}\n' % job.id.encode())
+        assert (await first).outcome is Outcome.TIMEOUT
+        assert (await second).is_accepted
+        assert int(printed.lines[0]) != worker.report().pid

@@ -1,14 +1,34 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phlows_cli.runtime.slots import Slots
+from phlows_cli.runtime.slots import Place, Slots
 
 pytestmark = pytest.mark.usefixtures("loop_factory")
+
+
+held = defaultdict(list)
+"""Lane -> the places that have a slot."""
+
+
+async def acquire(lane, patience):
+    """Wait in a lane; whether there was a slot, which release() gives back."""
+    place = lane.enter()
+    has_slot = False
+    try:
+        has_slot = await place.wait(patience)
+    finally:
+        (held[lane].append if has_slot else Place.leave)(place)
+    return has_slot
+
+
+def release(lane):
+    held[lane].pop(0).leave()
 
 
 async def settle():
@@ -19,7 +39,7 @@ async def settle():
 
 def queue_up(lane, order, name, patience=None):
     async def wait():
-        granted = await lane.acquire(patience)
+        granted = await acquire(lane, patience)
         order.append((name, granted))
         return granted
 
@@ -31,9 +51,9 @@ async def test_within_a_lane_the_first_come_is_the_first_served():
     tasks = [queue_up(lane, order, name) for name in "abc"]
     await settle()
     assert (lane.running, lane.waiting) == (1, 2)
-    lane.release()
+    release(lane)
     await settle()
-    lane.release()
+    release(lane)
     await asyncio.gather(*tasks)
     assert [name for name, _ in order] == ["a", "b", "c"]
 
@@ -46,7 +66,7 @@ async def test_lanes_that_wait_take_turns_however_long_they_are():
     tasks += [queue_up(short, order, f"short{i}") for i in range(2)]
     await settle()
     for _ in range(5):
-        (long if order[-1][0].startswith("long") else short).release()
+        release(long if order[-1][0].startswith("long") else short)
         await settle()
     assert [name for name, _ in order] == ["long0", "short0", "long1", "short1", "long2", "long3"]
     await asyncio.gather(*tasks)
@@ -60,7 +80,7 @@ async def test_a_lane_without_a_slot_goes_before_those_that_have_one():
     assert order == [(0, True), (1, True)]
     tasks.append(queue_up(slots.lane(9), order, "quiet"))
     await settle()
-    busy[0].release()
+    release(busy[0])
     await settle()
     assert order[2] == ("quiet", True)
     for task in tasks:
@@ -74,84 +94,115 @@ async def test_a_lane_never_takes_more_than_its_limit():
     tasks = [queue_up(narrow, order, i) for i in range(4)]
     await settle()
     assert (narrow.running, narrow.waiting, slots.free) == (2, 2, 3)
-    assert await other.acquire(None)
-    narrow.release()
+    assert await acquire(other, None)
+    release(narrow)
     await settle()
     assert (narrow.running, narrow.waiting) == (2, 1)
-    narrow.release()
+    release(narrow)
     await asyncio.gather(*tasks)
 
 
 async def test_a_free_slot_is_taken_without_waiting():
     slots = Slots(1)
     lane = slots.lane(1)
-    assert await lane.acquire(0.0)
-    lane.release()
+    assert await acquire(lane, 0.0)
+    release(lane)
     assert slots.free == 1
 
 
 async def test_patience_runs_out_and_the_place_in_the_lane_is_left():
     lane = Slots(1).lane(1)
-    assert await lane.acquire(None)
-    assert not await lane.acquire(0.01)
+    assert await acquire(lane, None)
+    assert not await acquire(lane, 0.01)
     assert (lane.running, lane.waiting) == (1, 0)
 
 
 async def test_a_waiter_that_is_cancelled_leaves_the_lane():
     lane, order = Slots(1).lane(1), []
-    await lane.acquire(None)
+    await acquire(lane, None)
     first, second = queue_up(lane, order, "first"), queue_up(lane, order, "second")
     await settle()
     first.cancel()
     await settle()
     assert lane.waiting == 1
-    lane.release()
+    release(lane)
     assert await second
 
 
 async def test_a_waiter_cancelled_in_the_turn_it_is_served_gives_the_slot_back():
     slots = Slots(1)
     lane, order = slots.lane(1), []
-    await lane.acquire(None)
+    await acquire(lane, None)
     served, next_one = queue_up(lane, order, "served"), queue_up(lane, order, "next")
     await settle()
-    lane.release()
+    release(lane)
     served.cancel()
     assert await next_one
     assert served.cancelled()
-    lane.release()
+    release(lane)
     assert slots.free == 1
 
 
 async def test_a_slot_given_back_in_the_turn_of_a_cancel_goes_to_the_next():
     slots = Slots(1)
     lane, order = slots.lane(1), []
-    await lane.acquire(None)
+    await acquire(lane, None)
     cancelled, next_one = queue_up(lane, order, "cancelled"), queue_up(lane, order, "next")
     await settle()
     cancelled.cancel()
-    lane.release()
+    release(lane)
     assert await next_one
-    lane.release()
+    release(lane)
     assert slots.free == 1
 
 
 async def test_a_slot_given_back_when_all_waiters_were_cancelled_stays_free():
     slots = Slots(1)
     lane, order = slots.lane(1), []
-    await lane.acquire(None)
+    await acquire(lane, None)
     cancelled = queue_up(lane, order, "cancelled")
     await settle()
     cancelled.cancel()
-    lane.release()
+    release(lane)
     await settle()
     assert (slots.free, lane.waiting, order) == (1, 0, [])
+
+
+async def test_who_enters_is_told_of_the_slot_before_whoever_waits_goes_on():
+    lane, order = Slots(1).lane(1), []
+    first = lane.enter(lambda place: order.append(("told", place)))
+    assert order == [("told", first)]
+
+    async def wait():
+        place = lane.enter(lambda _: order.append("second is told"))
+        assert await place.wait(None)
+        order.append("second goes on")
+
+    waiting = asyncio.create_task(wait())
+    await settle()
+    order.clear()
+    first.leave()
+    assert order == ["second is told"]
+    first.leave()
+    await waiting
+    assert (order, lane.running) == (["second is told", "second goes on"], 1)
+
+
+async def test_a_slot_that_is_given_back_before_its_waiter_goes_on_was_one():
+    lane = Slots(1).lane(1)
+    first = lane.enter()
+    second = lane.enter(lambda place: place.leave())
+    waiting = asyncio.create_task(second.wait(None))
+    await settle()
+    first.leave()
+    assert await waiting
+    assert lane.running == 0
 
 
 async def test_refusing_tells_everyone_who_waits_in_this_lane_alone():
     slots, order = Slots(1), []
     lane, other = slots.lane(1), slots.lane(1)
-    await lane.acquire(None)
+    await acquire(lane, None)
     tasks = [queue_up(lane, order, i) for i in range(3)]
     elsewhere = queue_up(other, order, "other")
     await settle()
@@ -159,7 +210,7 @@ async def test_refusing_tells_everyone_who_waits_in_this_lane_alone():
     lane.refuse_waiting()
     await settle()
     assert order == [(0, False), (2, False)]
-    lane.release()
+    release(lane)
     assert await elsewhere
 
 
@@ -181,16 +232,16 @@ async def test_fewer_slots_take_none_away_but_give_none_out_until_enough_are_bac
     slots, order = Slots(3), []
     lane = slots.lane(9)
     for _ in range(3):
-        assert await lane.acquire(None)
+        assert await acquire(lane, None)
     slots.resize(1)
     assert (lane.running, slots.free) == (3, -2)
     waiting = queue_up(lane, order, "waiting")
     await settle()
     for _ in range(2):
-        lane.release()
+        release(lane)
         await settle()
         assert order == []
-    lane.release()
+    release(lane)
     assert await waiting
     assert (lane.running, slots.free) == (1, 0)
 
@@ -215,7 +266,7 @@ def test_no_slot_is_lost_or_idle_while_someone_may_have_it(total, steps):
             elif step == "r":
                 await settle()
                 if lane.running:
-                    lane.release()
+                    release(lane)
             check(slots, lanes)
         await settle()
         check(slots, lanes)

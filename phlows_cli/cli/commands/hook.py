@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -108,7 +107,7 @@ def hook(
         ctx.exit(EXIT_CODES[run_often(host, event, config, typed["repeat"], as_json)])
     result = run_once(rehearsal, config)
     if typed["app"] is not None:
-        result = replace(result, reason=_as_options(result.reason, host.name))
+        result = result._replace(reason=_as_options(result.reason, host.name))
     emit(rehearsal.report(result), as_json, lambda: verdict(result))
     ctx.exit(EXIT_CODES[result.outcome])
 
