@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Final, Protocol
 from benchmarks.dialects import Channels
 from benchmarks.errors import BenchmarkError, MissingToolError
 from benchmarks.process import HOST, PROBE_HOST, Contender, free_port, running
-from benchmarks.tools import PEERS, install_python_peer, install_ws, nchan_module, nginx, node
+from benchmarks.tools import (
+    PEERS,
+    compile_floor,
+    install_python_peer,
+    install_ws,
+    nchan_module,
+    nginx,
+    node,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +32,10 @@ PING: Final = 25
 
 RARELY: Final = 600
 """Seconds between two pings elsewhere: sockets wait longer for their round than a pong may take."""
+
+
+FLOOR: Final = "C epoll"
+"""No broker, and no aim: what the kernel alone takes."""
 
 
 class Start(Protocol):
@@ -120,6 +132,18 @@ def node_http(app: Path | None = None) -> Iterator[Contender]:
     command = [node(), "node_http.js", str(port)]
     with running(Contender("node http", port), command, PEERS) as contender:
         yield contender
+
+
+@contextlib.contextmanager
+def floor(app: Path | None = None) -> Iterator[Contender]:
+    """The least that a program can do: a bare epoll loop in C, no checks and no limits."""
+    if app is not None:
+        raise BenchmarkError("the epoll loop runs no app")
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="phlows-bench-") as folder:
+        command = [str(compile_floor(Path(folder))), str(port)]
+        with running(Contender(FLOOR, port), command, PEERS) as contender:
+            yield contender
 
 
 @contextlib.contextmanager

@@ -37,6 +37,11 @@ _HOW: Final = """## How it was measured
   (peers/websockets_server.py). picows: Cython on uvloop, about the ceiling of one send for
   each socket in Python (peers/picows_server.py). Neither has a bridge: casts come through
   the smallest HTTP there is, on a port of its own (peers/publisher.py).
+- C epoll: the least that a program can do on this kernel, one loop in C without a broker's
+  checks, limits, hosts or tokens (peers/floor.c). It writes each cast to each socket as it
+  comes, so it takes part with 1 outstanding only: casts that wait together go out together.
+- A peer whose round fails is left out of the figure, and the remarks say why; when phlows
+  fails, there is no figure.
 - A cast is outstanding until it is answered and its last delivery is read.
 - "us each" is processor time of the contender and its children for each delivery, answer or
   event, "its core" the share of a core that it took; "generator" is the same of the load

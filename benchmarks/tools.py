@@ -119,8 +119,19 @@ def _install(what: str, command: list[str]) -> None:
 
 def compile_answer(folder: Path) -> Path:
     """The tiny app of the one-shot figure, compiled."""
-    compiler = found("cc", "there is no C compiler for the app")
-    program = folder / "answer"
-    command = [compiler, "-O2", "-o", str(program), str(PEERS / "answer.c")]
-    subprocess.run(command, check=True, timeout=60)
+    return _compiled(folder, "the app", "answer.c")
+
+
+def compile_floor(folder: Path) -> Path:
+    """The least that a program can do, compiled."""
+    return _compiled(folder, "the epoll loop", "floor.c", "accept_key.c")
+
+
+def _compiled(folder: Path, what: str, *sources: str) -> Path:
+    compiler = found("cc", f"there is no C compiler for {what}")
+    program = folder / Path(sources[0]).stem
+    command = [compiler, "-O2", "-o", str(program), *(str(PEERS / each) for each in sources)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode:
+        raise MissingToolError(f"{what} cannot be compiled: {done.stderr.strip()[-300:]}")
     return program

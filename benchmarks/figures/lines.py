@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def bridge_requests(plan: Plan) -> list[Figure]:
     """Bridge requests a second that reach nobody, one by one and pipelined."""
-    starts = plan.starts(contenders.phlows, contenders.node_http)
+    starts = plan.starts(contenders.phlows, contenders.node_http, contenders.floor)
     figures = []
     for depth in bridge.DEPTHS if native.is_there() else bridge.DEPTHS[:1]:
         title = f"bridge, cast to nobody, {bridge.CONNECTIONS} connections, {depth} deep"
@@ -30,7 +30,7 @@ def bridge_requests(plan: Plan) -> list[Figure]:
 def echoes(plan: Plan) -> list[Figure]:
     """Messages a second that come back, without an app behind."""
     peers = (contenders.node_echo, contenders.websockets_echo, contenders.picows_echo)
-    starts = plan.starts(contenders.phlows_echo, *peers)
+    starts = plan.starts(contenders.phlows_echo, *peers, contenders.floor)
     figures = []
     for count, depth in echo.SHAPES:
         title = f"echo, {count} socket{'s' * (count > 1)}, {depth} under way at each"
@@ -47,5 +47,5 @@ def handshakes(plan: Plan) -> list[Figure]:
     title = f"handshakes, {count:,} sockets, {shaking.UNDER_WAY} under way"
     measure = partial(shaking.measure, count=count)
     with apart():
-        starts = plan.starts(contenders.phlows, *peers)
+        starts = plan.starts(contenders.phlows, *peers, contenders.floor)
         return turns(plan, "handshakes", title, "handshakes/s", starts, measure)

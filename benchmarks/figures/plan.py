@@ -65,6 +65,10 @@ class Present:
         """The same, for a part of a figure: who fails there is still here."""
         return Present([*self.contenders], [*self.left_out])
 
+    def dismiss(self, name: str) -> None:
+        """Have one take no further part, without a word."""
+        self.contenders = [each for each in self.contenders if each.name != name]
+
     def drop(self, contender: Contender, error: Exception, when: str) -> None:
         """Leave a peer that failed out of what follows; what fails of ours is raised."""
         self.left_out.append(left_out(contender.name, error, when))
