@@ -83,10 +83,11 @@ def test_a_figure_of_which_no_peer_is_there_says_so(monkeypatch):
     monkeypatch.setattr(contenders, "install_ws", missing)
     monkeypatch.setattr(contenders, "nginx", missing)
     monkeypatch.setattr(contenders, "install_python_peer", missing)
+    monkeypatch.setattr(contenders, "compile_floor", missing)
     [figure] = FIGURES["handshakes"](TINY)
 
     assert [series.contender for series in figure.series] == ["phlows"]
-    assert figure.remarks.count("left out: there is no such peer") == 4
+    assert figure.remarks.count("left out: there is no such peer") == 5
 
 
 def figure(key, **values):
