@@ -147,7 +147,7 @@ def floor(app: Path | None = None) -> Iterator[Contender]:
 
 
 @contextlib.contextmanager
-def nchan(app: Path | None = None) -> Iterator[Contender]:
+def nchan(app: Path | None = None, *, ping: int = RARELY) -> Iterator[Contender]:
     """Nchan on nginx with one worker; a channel is the target."""
     if app is not None:
         raise BenchmarkError("nchan runs no app")
@@ -160,7 +160,7 @@ def nchan(app: Path | None = None) -> Iterator[Contender]:
             template.replace("{module}", str(module))
             .replace("{folder}", folder)
             .replace("{port}", str(port))
-            .replace("{ping}", str(RARELY))
+            .replace("{ping}", str(ping))
         )
         command = [program, "-p", folder, "-c", str(config), "-e", "stderr"]
         with running(Contender("nchan", port, speech=Channels()), command, PEERS) as contender:
@@ -169,13 +169,18 @@ def nchan(app: Path | None = None) -> Iterator[Contender]:
 
 @contextlib.contextmanager
 def _python_peer(
-    name: str, module: str, app: Path | None = None, *, more: tuple[str, ...] = ()
+    name: str,
+    module: str,
+    app: Path | None = None,
+    *,
+    ping: int = RARELY,
+    more: tuple[str, ...] = (),
 ) -> Iterator[Contender]:
     if app is not None:
         raise BenchmarkError(f"{name} runs no app")
     packages = install_python_peer(name)
     port, cast_port = free_port(), free_port()
-    command = [sys.executable, str(PEERS / module), str(port), str(cast_port), str(RARELY), *more]
+    command = [sys.executable, str(PEERS / module), str(port), str(cast_port), str(ping), *more]
     python = {"PYTHONPATH": str(packages)}
     with running(Contender(name, port, cast_port=cast_port), command, PEERS, python) as contender:
         yield contender
@@ -185,5 +190,8 @@ websockets: Start = partial(_python_peer, "websockets", "websockets_server.py")
 websockets_echo: Start = partial(
     _python_peer, "websockets", "websockets_server.py", more=("--echo",)
 )
+websockets_pinging: Start = partial(websockets, ping=PING)
 picows: Start = partial(_python_peer, "picows", "picows_server.py")
 picows_echo: Start = partial(_python_peer, "picows", "picows_server.py", more=("--echo",))
+picows_pinging: Start = partial(picows, ping=PING)
+nchan_pinging: Start = partial(nchan, ping=PING)

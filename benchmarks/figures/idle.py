@@ -19,13 +19,25 @@ from benchmarks.sockets import allow_descriptors
 from benchmarks.tools import compile_answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from benchmarks.contenders import Start
     from benchmarks.figures.plan import Plan
 
 _MEMORY_ROUNDS: Final = 3
 _HELD: Final = 18000
+_QUIET: Final[Mapping[str, Start]] = {
+    "node ws": contenders.node_broker,
+    "nchan": contenders.nchan,
+    "websockets": contenders.websockets,
+    "picows": contenders.picows,
+}
+_PINGING: Final[Mapping[str, Start]] = {
+    "node ws": contenders.node_pinging,
+    "nchan": contenders.nchan_pinging,
+    "websockets": contenders.websockets_pinging,
+    "picows": contenders.picows_pinging,
+}
 
 
 def memory(plan: Plan) -> list[Figure]:
@@ -34,7 +46,7 @@ def memory(plan: Plan) -> list[Figure]:
     allow_descriptors(count + 1000)
     rounds = min(plan.rounds, _MEMORY_ROUNDS)
     with tempfile.TemporaryDirectory(prefix="phlows-bench-") as folder, apart():
-        starts = _starts(plan, Path(folder), contenders.node_broker)
+        starts = _starts(plan, Path(folder), _QUIET)
         taken, missing = _each(starts, rounds, lambda start: idle.measure(start, count))
     remarks = (
         "phlows keeps a close hook's debt for each socket in its journal; limits and metrics on",
@@ -47,7 +59,7 @@ def keepalive(plan: Plan) -> list[Figure]:
     """The share of a core that pinging idle sockets takes."""
     count = plan.some(_HELD, 2000)
     with tempfile.TemporaryDirectory(prefix="phlows-bench-") as folder, apart():
-        starts = _starts(plan, Path(folder), contenders.node_pinging)
+        starts = _starts(plan, Path(folder), _PINGING)
         if plan.is_quick:  # half a minute each
             starts = dict(list(starts.items())[:2])
         pings: list[str] = []
@@ -59,16 +71,10 @@ def keepalive(plan: Plan) -> list[Figure]:
     return [Figure(f"keepalive.{count}", title, "% of a core", taken, remarks)]
 
 
-def _starts(plan: Plan, folder: Path, node: Start) -> dict[str, Start]:
-    starts: dict[str, Start] = {
-        "node ws": node,
-        "nchan": contenders.nchan,
-        "websockets": contenders.websockets,
-        "picows": contenders.picows,
-    }
+def _starts(plan: Plan, folder: Path, peers: Mapping[str, Start]) -> dict[str, Start]:
     if plan.peers_only:
-        return starts
-    return {"phlows": partial(contenders.phlows_with_close, compile_answer(folder)), **starts}
+        return {**peers}
+    return {"phlows": partial(contenders.phlows_with_close, compile_answer(folder)), **peers}
 
 
 def _each(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -76,6 +77,30 @@ def test_idle_sockets_are_held_while_their_share_of_a_core_is_read():
 
     assert idle._share(contenders.phlows, 10, 0.2, pings) >= 0
     assert pings == ["0 of phlows"]
+
+
+@pytest.mark.parametrize(("peers", "seconds"), [(idle._PINGING, 25), (idle._QUIET, 600)])
+def test_peers_ping_as_often_as_phlows_where_that_is_what_is_measured(peers, seconds, monkeypatch):
+    told = {}
+
+    @contextmanager
+    def record(contender, command, *_):
+        config = Path(command[command.index("-c") + 1]) if "-c" in command else None
+        told[contender.name] = config.read_text() if config else " ".join(command)
+        yield contender
+
+    monkeypatch.setattr(contenders, "running", record)
+    for tool in ("node", "nginx", "nchan_module", "install_ws"):
+        monkeypatch.setattr(contenders, tool, lambda tool=tool: tool)
+    monkeypatch.setattr(contenders, "install_python_peer", lambda name: name)
+    for start in peers.values():
+        with start():
+            pass
+
+    assert told.keys() == peers.keys()
+    assert ("--ping" in told["node ws"]) == (seconds == contenders.PING)  # it knows no other
+    assert f"nchan_websocket_ping_interval {seconds};" in told["nchan"]
+    assert [told[name].split()[-1] for name in ("websockets", "picows")] == [str(seconds)] * 2
 
 
 @pytest.mark.cc
