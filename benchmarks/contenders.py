@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from benchmarks.dialects import Channels
 from benchmarks.errors import BenchmarkError, MissingToolError
 from benchmarks.process import HOST, PROBE_HOST, Contender, free_port, running
+from benchmarks.report import OURS, SOCKET_LAYER
 from benchmarks.tools import (
     PEERS,
     compile_floor,
@@ -50,8 +51,9 @@ def phlows(
     *,
     in_flight: int = 10,
     host: str = "",
-    echoes: bool = False,
     ping: int = RARELY,
+    name: str = OURS,
+    program: tuple[str, ...] = ("-m", "phlows_cli"),
 ) -> Iterator[Contender]:
     """`phlows serve` as installed; a push-only host, or one for `app`.
 
@@ -59,8 +61,9 @@ def phlows(
         app: run by `receive`, unless `host` says otherwise.
         in_flight: hooks side by side.
         host: the host's settings as TOML lines, instead of those.
-        echoes: every app is a line of Python in the broker: what is sent comes back.
         ping: seconds between two pings of a socket.
+        name: as the table has it.
+        program: what Python runs; by default the command as it is.
     """
     if importlib.util.find_spec("phlows_cli.__main__") is None:
         raise MissingToolError("phlows_cli has no __main__: nothing to measure")
@@ -68,9 +71,8 @@ def phlows(
     with tempfile.TemporaryDirectory(prefix="phlows-bench-") as folder:
         state, config = Path(folder, "state"), Path(folder, "phlows.toml")
         config.write_text(_config(port, state, ping, host or _host(app, in_flight), in_flight))
-        program = [str(PEERS / "phlows_echo.py")] if echoes else ["-m", "phlows_cli"]
         command = [sys.executable, *program, "serve", "--config", str(config)]
-        contender = Contender("phlows", port, lists_sockets=True)
+        contender = Contender(name, port, lists_sockets=True)
         python = {"PYTHONPATH": str(ROOT)}
         with running(contender, command, ROOT, python) as contender:
             contender.key = (state / "key").read_bytes().strip()
@@ -104,7 +106,15 @@ def phlows_echo(app: Path | None = None) -> contextlib.AbstractContextManager[Co
     if app is not None:
         raise BenchmarkError("the echo takes the app's place")
     host = 'app = "/bin/true"\nhooks = ["receive"]\n'
-    return phlows(host=f'{host}[hosts."{PROBE_HOST}"]\n{host}', echoes=True)
+    program = (str(PEERS / "phlows_echo.py"),)
+    return phlows(host=f'{host}[hosts."{PROBE_HOST}"]\n{host}', program=program)
+
+
+def phlows_socket_layer(app: Path | None = None) -> contextlib.AbstractContextManager[Contender]:
+    """With the session's place taken by an echo: nothing above the connection has a part."""
+    if app is not None:
+        raise BenchmarkError("the echo takes the session's place")
+    return phlows(name=SOCKET_LAYER, program=(str(PEERS / "phlows_socket.py"),))
 
 
 @contextlib.contextmanager
@@ -190,8 +200,8 @@ websockets: Start = partial(_python_peer, "websockets", "websockets_server.py")
 websockets_echo: Start = partial(
     _python_peer, "websockets", "websockets_server.py", more=("--echo",)
 )
-websockets_pinging: Start = partial(websockets, ping=PING)
+websockets_pinging: Start = partial(_python_peer, "websockets", "websockets_server.py", ping=PING)
 picows: Start = partial(_python_peer, "picows", "picows_server.py")
 picows_echo: Start = partial(_python_peer, "picows", "picows_server.py", more=("--echo",))
-picows_pinging: Start = partial(picows, ping=PING)
+picows_pinging: Start = partial(_python_peer, "picows", "picows_server.py", ping=PING)
 nchan_pinging: Start = partial(nchan, ping=PING)

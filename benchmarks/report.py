@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 OURS: Final = "phlows"
+SOCKET_LAYER: Final = "phlows socket layer"
+"""Ours as well: what is below its sessions, by itself."""
 _COLUMNS: Final = (
     *("figure", "contender", "median", "min - max", "rounds", "phlows / it"),
     *("us each", "its core", "generator"),

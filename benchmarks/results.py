@@ -28,7 +28,8 @@ _HOW: Final = """## How it was measured
 - phlows runs as `phlows serve` with its journal, metrics and limits, as installed. Only for
   `echo` and `crowds` a line of Python in the broker stands in the app's place
   (peers/phlows_echo.py): server, session, hooks and limits are the real ones, the worker
-  process is not there. The peers' echo is an event handler of their server.
+  process is not there. The peers' echo is an event handler of their server, and beside that
+  stands "phlows socket layer": the connection answers by itself (peers/phlows_socket.py).
 - node ws: the shape of the Node broker, one `send` for each socket (peers/node_broker.js).
   With `resident`: one queue and one worker, the same PHP app (peers/node_resident.js).
 - nchan: nginx with one worker, 64 messages kept (peers/nchan.conf). It sends the published

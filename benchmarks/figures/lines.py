@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from benchmarks import bridge, contenders, echo, native
 from benchmarks import handshakes as shaking
@@ -11,8 +11,15 @@ from benchmarks.cores import apart
 from benchmarks.figures.plan import turns
 
 if TYPE_CHECKING:
+    from benchmarks.contenders import Start
     from benchmarks.figures.plan import Plan
     from benchmarks.report import Figure
+
+
+_ECHOES: Final = (
+    "phlows goes through a session and an app in the broker; its socket layer"
+    " answers on the connection, without session, hook or metrics"
+)
 
 
 def bridge_requests(plan: Plan) -> list[Figure]:
@@ -29,14 +36,16 @@ def bridge_requests(plan: Plan) -> list[Figure]:
 
 def echoes(plan: Plan) -> list[Figure]:
     """Messages a second that come back, without an app behind."""
+    ours = [] if plan.peers_only else [contenders.phlows_echo, contenders.phlows_socket_layer]
     peers = (contenders.node_echo, contenders.websockets_echo, contenders.picows_echo)
-    starts = plan.starts(contenders.phlows_echo, *peers, contenders.floor)
+    starts: list[Start] = [*ours, *peers, contenders.floor]
     figures = []
     for count, depth in echo.SHAPES:
         title = f"echo, {count} socket{'s' * (count > 1)}, {depth} under way at each"
         measure = partial(echo.measure, count=count, depth=depth)
         with apart():
-            figures += turns(plan, f"echo.{count}.{depth}", title, "messages/s", starts, measure)
+            key = f"echo.{count}.{depth}"
+            figures += turns(plan, key, title, "messages/s", starts, measure, _ECHOES)
     return figures
 
 

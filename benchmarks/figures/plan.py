@@ -152,12 +152,13 @@ def turns(
     unit: str,
     starts: Sequence[Start],
     measure: Measure,
+    *more: str,
 ) -> list[Figure]:
     """A figure of rates, where a round needs nothing but a running contender."""
     with ExitStack() as stack:
         present = started(stack, starts)
         outcomes = in_turns(plan, present, measure)
-    return [rate_figure(key, title, unit, present, outcomes)]
+    return [rate_figure(key, title, unit, present, outcomes, *more)]
 
 
 def rate_figure(

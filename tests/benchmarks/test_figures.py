@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # benchmarks/ is not installed
 
-from benchmarks import aims, contenders, cores, plot, report, results, tools
+from benchmarks import aims, contenders, cores, echo, plot, report, results, tools
 from benchmarks import idle as resting
 from benchmarks.__main__ import main
 from benchmarks.errors import CountError, MissingToolError
@@ -143,6 +143,24 @@ def test_bridge_requests_one_at_a_time_and_many_in_a_row_are_two_aims():
 
     assert rows["bridge requests, one at a time, beside node http"][1:] == ("3x", "**not met**")
     assert rows["bridge requests, 32 in a row, beside node http"][1:] == ("4.5x", "met")
+
+
+def test_the_echo_of_the_socket_layer_is_the_one_with_an_aim():
+    both = {"phlows": (60.0,), "phlows_socket_layer": (140.0,), "node_ws": (100.0,)}
+    rows = {row[0]: row[1:] for row in aims.table([figure("echo.64.1", **both)])}
+
+    assert rows["socket-layer echo, beside node ws"] == (">= 1.3x", "1.4x", "met")
+
+
+@pytest.mark.usefixtures("in_short")
+@pytest.mark.cc
+def test_both_echoes_of_ours_are_told_apart(monkeypatch):
+    monkeypatch.setattr(contenders, "install_ws", missing)
+    monkeypatch.setattr(echo, "SHAPES", echo.SHAPES[:1])
+    [one] = FIGURES["echo"](TINY)
+
+    assert [each.contender for each in one.series[:2]] == ["phlows", "phlows socket layer"]
+    assert any("through a session and an app in the broker" in each for each in one.remarks)
 
 
 def test_every_aim_reads_a_figure_that_is_measured():
