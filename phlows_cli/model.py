@@ -247,6 +247,19 @@ class HookResult(NamedTuple):
     output_limit: int = 0
     result: bytes = b""
 
+    def after(self, seconds: float) -> HookResult:
+        """The same, and how long it took; written out, as every hook comes by here."""
+        return HookResult(
+            self.outcome,
+            seconds,
+            self.reason,
+            self.started,
+            self.dropped,
+            self.exit_code,
+            self.output_limit,
+            self.result,
+        )
+
     @property
     def is_accepted(self) -> bool:
         """Whether the app said yes (or, for receive and close, did not fail)."""

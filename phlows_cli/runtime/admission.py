@@ -47,7 +47,7 @@ class Admission:
         self._host = host
         self._queue = settings.queue
         self._place = place
-        self._lane = settings.slots.lane(host.concurrency)
+        self._lane = settings.slots.lane(host.concurrency, host.timeout)
         self._running = _Count()
         self.calls = _Count()
         self.is_stopped = False
@@ -89,7 +89,7 @@ class Admission:
         began = perf_counter()  # uvloop's own time goes by milliseconds
         with self.calls:
             result = self._refusal(hook, unfit) or await self._wait_and_run(hook, run, starter)
-        return result._replace(seconds=perf_counter() - began)
+        return result.after(perf_counter() - began)
 
     def stop(self) -> None:
         """Refuse what waits and what comes; what runs is the runtime's to end."""
@@ -129,10 +129,9 @@ class Admission:
     async def _wait_and_run(
         self, hook: Event, run: Callable[[], Awaitable[HookResult]], starter: Starter | None
     ) -> HookResult:
-        patience = None if hook.name == "close" else self._host.timeout
         place = self._lane.enter(starter.begin) if starter else self._lane.enter()
         try:
-            if not await place.wait(patience):
+            if not await place.wait(for_ever=hook.name == "close"):
                 return self._stopped() if self.is_stopped else self._waited_too_long()
             with self._running:
                 return await run()

@@ -132,13 +132,16 @@ class FrameReader:
 
     def receive_data(self, chunk: bytes) -> list[Frame]:
         """Take what was read; return the frames that it completes."""
-        first, *others = chunk.split(b"\n")
-        self._extend(first)
-        if not others:
-            return []
-        frames = [self._finish()]
-        frames += [self._frame_of(line, len(line)) for line in others[:-1]]
-        self._extend(others[-1])
+        lines = chunk.split(b"\n")
+        rest = lines.pop()
+        frames = []
+        if self._held and lines:
+            self._extend(lines[0])
+            frames.append(self._finish())
+            del lines[0]
+        frames += [self._frame_of(line, len(line)) for line in lines]
+        if rest:
+            self._extend(rest)
         return frames
 
     def _extend(self, piece: bytes) -> None:

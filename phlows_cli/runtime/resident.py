@@ -28,14 +28,15 @@ from phlows_cli.runtime.command import (
 from phlows_cli.runtime.process import GRACE
 from phlows_cli.runtime.protocol import WORKER_COMMAND
 from phlows_cli.runtime.stderr import StderrLog
-from phlows_cli.runtime.worker import State, Worker, WorkerCommand
+from phlows_cli.runtime.timeouts import Timeouts
+from phlows_cli.runtime.worker import Job, State, Worker, WorkerCommand
 from phlows_cli.tasks import Tasks
 
 if TYPE_CHECKING:
     from phlows_cli.model import Event, Host
     from phlows_cli.runtime.settings import OnLine, OnStderr, RuntimeSettings
     from phlows_cli.runtime.slots import Place
-    from phlows_cli.runtime.worker import Ended, Job, WorkerReport
+    from phlows_cli.runtime.worker import Ended, WorkerReport
 
 
 HEALTHY: Final = 1.0
@@ -70,6 +71,7 @@ class Resident(Admitting):
         self._stderr = StderrLog(on_stderr)
         self._workers: set[Worker] = set()
         self._idle: deque[Worker] = deque()
+        self._timeouts: Timeouts[Job] = Timeouts(host.timeout, Job.time_out)
         self._takers: deque[asyncio.Future[Worker | str]] = deque()
         self._booting = 0
         self._starting = 0
@@ -100,20 +102,18 @@ class Resident(Admitting):
         A close hook that finds no worker to boot is tried again, for the
         host's timeout: an app that is being deployed is back by then.
         """
+        errand = _Errand(self, event, on_line)
         if event.name != "close":
-            return await self._call_once(event, on_line)
+            return await self._admission.call(event, errand.run, starter=errand)
         began = perf_counter()
         with self._admission.calls:
             while True:
-                result = await self._call_once(event, on_line)
-                result = result._replace(seconds=perf_counter() - began)
+                result = await self._admission.call(event, errand.run, starter=errand)
+                result = result.after(perf_counter() - began)
                 if not self._may_try_again(result):
                     return result
                 await self._backoff.over()
-
-    async def _call_once(self, event: Event, on_line: OnLine) -> HookResult:
-        errand = _Errand(self, event, on_line)
-        return await self._admission.call(event, errand.run, starter=errand)
+                errand = _Errand(self, event, on_line)
 
     async def warm(self, count: int) -> str:
         """Boot so many workers ahead; returns why none boots, "" when they did.
@@ -147,6 +147,7 @@ class Resident(Admitting):
         await self._admission.idle()
         while len(self._tasks):
             await self._tasks.settle(self._host.timeout)
+        self._timeouts.close()
         self._stderr.close()
 
     # What an errand asks for
@@ -182,28 +183,27 @@ class Resident(Admitting):
 
     async def _see_through(self, errand: _Errand, job: Job) -> HookResult:
         """Wait for a job's end, or see to it; then the worker is free, or gone."""
-        timer = self._loop.call_later(self._host.timeout, job.end, None)
+        self._timeouts.start(job)
         try:
             ended = await job.ended
         finally:
-            timer.cancel()
-            await self.abandon(errand)
+            self._timeouts.stop(job)
+            if not job.is_over:
+                await self.abandon(errand)
         return self._result(job, ended)
 
     def _result(self, job: Job, ended: Ended | None) -> HookResult:
+        dropped, limit = job.dropped, self._how.output
         if ended is None or (ended.is_lost and self._admission.is_stopped):
-            return self._with_output(self._admission.ended(), job)
-        is_task = isinstance(job.event, Task)
-        if ended.result is None:
-            said = msgspec.json.encode(ended.message) if is_task and ended.message else b""
-            result = HookResult(Outcome.FAILED, reason=ended.reason, result=said)
-        else:
+            return self._admission.ended()._replace(dropped=dropped, output_limit=limit)
+        outcome, reason = Outcome.FAILED, ended.reason
+        said = msgspec.json.encode(ended.message) if ended.message else b""
+        if ended.result is not None:
             outcome, reason = outcome_of_result(job.event.name, ended.result)
-            result = HookResult(outcome, reason=reason, result=ended.result if is_task else b"")
-        return self._with_output(result, job)
-
-    def _with_output(self, result: HookResult, job: Job) -> HookResult:
-        return result._replace(dropped=job.dropped, output_limit=self._how.output)
+            said = ended.result
+        if not isinstance(job.event, Task):
+            said = b""
+        return HookResult(outcome, reason=reason, dropped=dropped, output_limit=limit, result=said)
 
     def _may_try_again(self, result: HookResult) -> bool:
         """Whether an event was not started because no worker boots just now."""

@@ -11,6 +11,8 @@ import asyncio
 from collections import OrderedDict
 from typing import TYPE_CHECKING, TypeAlias
 
+from phlows_cli.runtime.timeouts import Timeouts
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -33,9 +35,19 @@ class Slots:
         # only lanes that wait and may take one more, so that each turn is one step
         self._rotas: tuple[OrderedDict[Lane, None], ...] = (OrderedDict(), OrderedDict())
 
-    def lane(self, limit: int) -> Lane:
-        """Make a lane, which takes at most `limit` slots at a time."""
-        return Lane(self, limit)
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a lane that may take one more waits for a slot."""
+        return bool(self._rotas[0] or self._rotas[1])
+
+    def lane(self, limit: int, patience: float) -> Lane:
+        """Make a lane.
+
+        Args:
+            limit: slots that it takes at most at a time.
+            patience: seconds that a place in it waits at most.
+        """
+        return Lane(self, limit, patience)
 
     def resize(self, total: int) -> None:
         """Hand out more or fewer from now on; what is taken stays taken."""
@@ -70,11 +82,12 @@ class Slots:
 class Lane:
     """One host's way to the slots."""
 
-    __slots__ = ("_queue", "_slots", "limit", "running")
+    __slots__ = ("_queue", "_slots", "limit", "running", "timeouts")
 
-    def __init__(self, slots: Slots, limit: int) -> None:
+    def __init__(self, slots: Slots, limit: int, patience: float) -> None:
         self._slots = slots
         self._queue: OrderedDict[Place, None] = OrderedDict()
+        self.timeouts: Timeouts[Place] = Timeouts(patience, Place.refuse)
         self.limit = limit
         self.running = 0
 
@@ -97,13 +110,15 @@ class Lane:
         """
         place = Place(self, on_served)
         self._queue[place] = None
-        self._slots.lane_changed(self)
+        if len(self._queue) == 1:  # else this lane is where it belongs
+            self._slots.lane_changed(self)
         return place
 
     def refuse_waiting(self) -> None:
         """Send everyone away who waits in this lane."""
         for place in list(self._queue):
             place.refuse()
+        self.timeouts.close()
 
     # What slots and places ask for
 
@@ -119,8 +134,16 @@ class Lane:
     def release(self) -> None:
         """Take a slot back, for whoever is next."""
         self.running -= 1
+        if self._passes_on() and (place := self.next_place()) is not None:
+            place.serve()
+            return
         self._slots.free += 1
         self._slots.lane_changed(self)
+
+    def _passes_on(self) -> bool:
+        """Whether a slot that comes back is surely this lane's again."""
+        is_fit = self.running < self.limit and self._slots.free >= 0
+        return is_fit and not self._slots.is_awaited
 
     def remove(self, place: Place) -> None:
         """Take out one who waits, if it was not taken out already."""
@@ -144,26 +167,20 @@ class Place:
         """Whether who waited was cancelled, and is yet to leave."""
         return self._served.cancelled()
 
-    async def wait(self, patience: float | None) -> bool:
-        """Wait for the slot.
-
-        Args:
-            patience: seconds to wait at most; None waits on.
+    async def wait(self, *, for_ever: bool = False) -> bool:
+        """Wait for the slot, as long as the lane's patience lasts, or for ever.
 
         Returns:
             False when patience ran out, or refuse() was called; True also
             when the slot was given back meanwhile.
         """
-        if self._served.done():
-            return self._served.result()
-        timer = None
-        if patience is not None:
-            timer = asyncio.get_running_loop().call_later(patience, self.refuse)
+        if for_ever or self._served.done():
+            return await self._served
+        self._lane.timeouts.start(self)
         try:
             return await self._served
         finally:
-            if timer:
-                timer.cancel()
+            self._lane.timeouts.stop(self)
 
     def leave(self) -> None:
         """Give the slot back, or the place in the lane; a second time nothing."""

@@ -131,6 +131,10 @@ class Job:
                 self._left -= size
                 self._on_line(line)
 
+    def time_out(self) -> None:
+        """It has run too long."""
+        self.end(None)
+
     def end(self, ended: Ended | None) -> None:
         """Settle the job, unless it is; None: it ran too long."""
         if not self.ended.done():

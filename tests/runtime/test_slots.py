@@ -12,16 +12,18 @@ from phlows_cli.runtime.slots import Place, Slots
 pytestmark = pytest.mark.usefixtures("loop_factory")
 
 
+PATIENCE = 20.0
+
 held = defaultdict(list)
 """Lane -> the places that have a slot."""
 
 
-async def acquire(lane, patience):
+async def acquire(lane):
     """Wait in a lane; whether there was a slot, which release() gives back."""
     place = lane.enter()
     has_slot = False
     try:
-        has_slot = await place.wait(patience)
+        has_slot = await place.wait()
     finally:
         (held[lane].append if has_slot else Place.leave)(place)
     return has_slot
@@ -37,9 +39,9 @@ async def settle():
         await asyncio.sleep(0)
 
 
-def queue_up(lane, order, name, patience=None):
+def queue_up(lane, order, name):
     async def wait():
-        granted = await acquire(lane, patience)
+        granted = await acquire(lane)
         order.append((name, granted))
         return granted
 
@@ -47,7 +49,7 @@ def queue_up(lane, order, name, patience=None):
 
 
 async def test_within_a_lane_the_first_come_is_the_first_served():
-    lane, order = Slots(1).lane(1), []
+    lane, order = Slots(1).lane(1, PATIENCE), []
     tasks = [queue_up(lane, order, name) for name in "abc"]
     await settle()
     assert (lane.running, lane.waiting) == (1, 2)
@@ -60,7 +62,7 @@ async def test_within_a_lane_the_first_come_is_the_first_served():
 
 async def test_lanes_that_wait_take_turns_however_long_they_are():
     slots, order = Slots(1), []
-    long, short = slots.lane(9), slots.lane(9)
+    long, short = slots.lane(9, PATIENCE), slots.lane(9, PATIENCE)
     tasks = [queue_up(long, order, f"long{i}") for i in range(4)]
     await settle()
     tasks += [queue_up(short, order, f"short{i}") for i in range(2)]
@@ -74,11 +76,11 @@ async def test_lanes_that_wait_take_turns_however_long_they_are():
 
 async def test_a_lane_without_a_slot_goes_before_those_that_have_one():
     slots, order = Slots(2), []
-    busy = [slots.lane(9), slots.lane(9)]
+    busy = [slots.lane(9, PATIENCE), slots.lane(9, PATIENCE)]
     tasks = [queue_up(lane, order, i) for _ in range(3) for i, lane in enumerate(busy)]
     await settle()
     assert order == [(0, True), (1, True)]
-    tasks.append(queue_up(slots.lane(9), order, "quiet"))
+    tasks.append(queue_up(slots.lane(9, PATIENCE), order, "quiet"))
     await settle()
     release(busy[0])
     await settle()
@@ -90,11 +92,11 @@ async def test_a_lane_without_a_slot_goes_before_those_that_have_one():
 
 async def test_a_lane_never_takes_more_than_its_limit():
     slots, order = Slots(5), []
-    narrow, other = slots.lane(2), slots.lane(5)
+    narrow, other = slots.lane(2, PATIENCE), slots.lane(5, PATIENCE)
     tasks = [queue_up(narrow, order, i) for i in range(4)]
     await settle()
     assert (narrow.running, narrow.waiting, slots.free) == (2, 2, 3)
-    assert await acquire(other, None)
+    assert await acquire(other)
     release(narrow)
     await settle()
     assert (narrow.running, narrow.waiting) == (2, 1)
@@ -104,22 +106,33 @@ async def test_a_lane_never_takes_more_than_its_limit():
 
 async def test_a_free_slot_is_taken_without_waiting():
     slots = Slots(1)
-    lane = slots.lane(1)
-    assert await acquire(lane, 0.0)
+    lane = slots.lane(1, PATIENCE)
+    assert await acquire(lane)
     release(lane)
     assert slots.free == 1
 
 
 async def test_patience_runs_out_and_the_place_in_the_lane_is_left():
-    lane = Slots(1).lane(1)
-    assert await acquire(lane, None)
-    assert not await acquire(lane, 0.01)
+    lane = Slots(1).lane(1, 0.01)
+    assert await acquire(lane)
+    assert not await acquire(lane)
     assert (lane.running, lane.waiting) == (1, 0)
 
 
+async def test_who_waits_for_ever_outlasts_the_patience_of_those_before_and_behind():
+    lane = Slots(1).lane(1, 0.01)
+    assert await acquire(lane)
+    patient = lane.enter()
+    waiting = asyncio.create_task(patient.wait(for_ever=True))
+    assert not await acquire(lane)
+    assert not await acquire(lane)
+    release(lane)
+    assert await waiting
+
+
 async def test_a_waiter_that_is_cancelled_leaves_the_lane():
-    lane, order = Slots(1).lane(1), []
-    await acquire(lane, None)
+    lane, order = Slots(1).lane(1, PATIENCE), []
+    await acquire(lane)
     first, second = queue_up(lane, order, "first"), queue_up(lane, order, "second")
     await settle()
     first.cancel()
@@ -131,8 +144,8 @@ async def test_a_waiter_that_is_cancelled_leaves_the_lane():
 
 async def test_a_waiter_cancelled_in_the_turn_it_is_served_gives_the_slot_back():
     slots = Slots(1)
-    lane, order = slots.lane(1), []
-    await acquire(lane, None)
+    lane, order = slots.lane(1, PATIENCE), []
+    await acquire(lane)
     served, next_one = queue_up(lane, order, "served"), queue_up(lane, order, "next")
     await settle()
     release(lane)
@@ -145,8 +158,8 @@ async def test_a_waiter_cancelled_in_the_turn_it_is_served_gives_the_slot_back()
 
 async def test_a_slot_given_back_in_the_turn_of_a_cancel_goes_to_the_next():
     slots = Slots(1)
-    lane, order = slots.lane(1), []
-    await acquire(lane, None)
+    lane, order = slots.lane(1, PATIENCE), []
+    await acquire(lane)
     cancelled, next_one = queue_up(lane, order, "cancelled"), queue_up(lane, order, "next")
     await settle()
     cancelled.cancel()
@@ -158,8 +171,8 @@ async def test_a_slot_given_back_in_the_turn_of_a_cancel_goes_to_the_next():
 
 async def test_a_slot_given_back_when_all_waiters_were_cancelled_stays_free():
     slots = Slots(1)
-    lane, order = slots.lane(1), []
-    await acquire(lane, None)
+    lane, order = slots.lane(1, PATIENCE), []
+    await acquire(lane)
     cancelled = queue_up(lane, order, "cancelled")
     await settle()
     cancelled.cancel()
@@ -169,13 +182,13 @@ async def test_a_slot_given_back_when_all_waiters_were_cancelled_stays_free():
 
 
 async def test_who_enters_is_told_of_the_slot_before_whoever_waits_goes_on():
-    lane, order = Slots(1).lane(1), []
+    lane, order = Slots(1).lane(1, PATIENCE), []
     first = lane.enter(lambda place: order.append(("told", place)))
     assert order == [("told", first)]
 
     async def wait():
         place = lane.enter(lambda _: order.append("second is told"))
-        assert await place.wait(None)
+        assert await place.wait()
         order.append("second goes on")
 
     waiting = asyncio.create_task(wait())
@@ -189,10 +202,10 @@ async def test_who_enters_is_told_of_the_slot_before_whoever_waits_goes_on():
 
 
 async def test_a_slot_that_is_given_back_before_its_waiter_goes_on_was_one():
-    lane = Slots(1).lane(1)
+    lane = Slots(1).lane(1, PATIENCE)
     first = lane.enter()
     second = lane.enter(lambda place: place.leave())
-    waiting = asyncio.create_task(second.wait(None))
+    waiting = asyncio.create_task(second.wait())
     await settle()
     first.leave()
     assert await waiting
@@ -201,8 +214,8 @@ async def test_a_slot_that_is_given_back_before_its_waiter_goes_on_was_one():
 
 async def test_refusing_tells_everyone_who_waits_in_this_lane_alone():
     slots, order = Slots(1), []
-    lane, other = slots.lane(1), slots.lane(1)
-    await acquire(lane, None)
+    lane, other = slots.lane(1, PATIENCE), slots.lane(1, PATIENCE)
+    await acquire(lane)
     tasks = [queue_up(lane, order, i) for i in range(3)]
     elsewhere = queue_up(other, order, "other")
     await settle()
@@ -216,7 +229,7 @@ async def test_refusing_tells_everyone_who_waits_in_this_lane_alone():
 
 async def test_more_slots_are_handed_out_at_once_to_those_who_wait_lane_by_lane():
     slots, order = Slots(1), []
-    one, other = slots.lane(9), slots.lane(9)
+    one, other = slots.lane(9, PATIENCE), slots.lane(9, PATIENCE)
     tasks = [
         queue_up(lane, order, name) for lane, name in ((one, "1a"), (one, "1b"), (other, "2a"))
     ]
@@ -230,9 +243,9 @@ async def test_more_slots_are_handed_out_at_once_to_those_who_wait_lane_by_lane(
 
 async def test_fewer_slots_take_none_away_but_give_none_out_until_enough_are_back():
     slots, order = Slots(3), []
-    lane = slots.lane(9)
+    lane = slots.lane(9, PATIENCE)
     for _ in range(3):
-        assert await acquire(lane, None)
+        assert await acquire(lane)
     slots.resize(1)
     assert (lane.running, slots.free) == (3, -2)
     waiting = queue_up(lane, order, "waiting")
@@ -251,7 +264,7 @@ async def test_fewer_slots_take_none_away_but_give_none_out_until_enough_are_bac
 def test_no_slot_is_lost_or_idle_while_someone_may_have_it(total, steps):
     async def play():
         slots = Slots(total)
-        lanes = [slots.lane(limit) for limit in (1, 2, 5)]
+        lanes = [slots.lane(limit, PATIENCE) for limit in (1, 2, 5)]
         tasks = []
         for step, index in steps:
             lane = lanes[index]
