@@ -190,6 +190,7 @@ class Resident(Admitting):
             self._timeouts.stop(job)
             if not job.is_over:
                 await self.abandon(errand)
+            errand.forget()
         return self._result(job, ended)
 
     def _result(self, job: Job, ended: Ended | None) -> HookResult:
@@ -403,6 +404,10 @@ class _Errand:
     async def abandon(self) -> None:
         """See Starter."""
         await self._pool.abandon(self)
+
+    def forget(self) -> None:
+        """Let go of what refers to us: no event is left to the garbage collector."""
+        self.place = self.worker = self.job = None
 
     def job_ended(self, worker: Worker) -> None:
         """See Client."""

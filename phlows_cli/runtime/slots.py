@@ -194,9 +194,10 @@ class Place:
 
     def serve(self) -> None:
         """Have a slot."""
+        on_served, self._on_served = self._on_served, _wait_for_it  # it may refer to us
         self._has_slot = True
         self._served.set_result(True)
-        self._on_served(self)
+        on_served(self)
 
     def refuse(self) -> None:
         """Go away, unless there is a slot already."""
