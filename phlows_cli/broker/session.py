@@ -138,7 +138,15 @@ class Session:
 
     def start(self) -> None:
         """The upgrade was answered: run connect."""
-        self._wake()
+        if self.is_gone or self.app.has("connect") or self.app.has("close"):
+            self._wake()
+            return
+        # Nobody is asked, and no row is to be written: no task for that.
+        self.phase = Phase.WAITING
+        self._owes_close = True  # a reload may add the hook
+        self._connected()
+        if self.cookie_is_auth:
+            self._wake()
 
     def receive(self, text: str) -> None:
         """Take one whole message; it waits its turn."""
@@ -174,7 +182,10 @@ class Session:
         self._departure = why
         self._held = None
         self._broker.on_left(self, code, reason)
-        self._wake()
+        if self._is_running or self._pending or self._is_journaled or self.app.has("close"):
+            self._wake()
+        elif self.phase is not Phase.CLOSED:
+            self._cease()
 
     # What the broker does
 
@@ -322,11 +333,16 @@ class Session:
 
     async def _finish(self) -> None:
         self.phase = Phase.CLOSED
-        self._drop_pending()
         if self._owes_close and self.app.has("close"):
             await self._broker.closings.run(self.app, self._entry())
         elif self._is_journaled:
             self._broker.journal.remove(self.id)
+        self._cease()
+
+    def _cease(self) -> None:
+        """Nothing is left to do for this socket."""
+        self.phase = Phase.CLOSED
+        self._drop_pending()
         self._broker.on_finished(self)
 
     # Small parts of the steps

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from websockets.datastructures import Headers
 from websockets.http11 import Request as HandshakeRequest
 from websockets.server import ServerProtocol
+from websockets.utils import accept_key
 
 from phlows_cli.errors import RequestError
 from phlows_cli.model import normalise_host
@@ -29,7 +30,8 @@ _REFUSALS: Final[Mapping[int, tuple[str, tuple[tuple[str, str], ...]]]] = {
     426: ("this path speaks WebSocket: connect with an upgrade", _UPGRADE_HEADERS),
     505: ("an upgrade needs HTTP/1.1", ()),
 }
-_HANDSHAKE_HEADERS: Final = ("connection", "upgrade", "sec-websocket-key", "sec-websocket-version")
+_SHAPE_HEADERS: Final = ("connection", "upgrade", "sec-websocket-version")
+_HANDSHAKE_HEADERS: Final = (*_SHAPE_HEADERS, "sec-websocket-key")
 _ESCAPES: Final = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _ORIGIN: Final = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[0-9a-f:.]+\]|[^\s/:?#@\[\]]+)(?::(?P<port>\d{1,5}))?",
@@ -37,9 +39,21 @@ _ORIGIN: Final = re.compile(
 )
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 
+_ANSWER: Final = (
+    "HTTP/1.1 101 Switching Protocols\r\n"
+    "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n"
+)
+_KEY: Final = re.compile(r"[A-Za-z0-9+/]{22}==")
+_KNOWN_SHAPES: Final = 64
+_SHAPE_LIMIT: Final = 256
+"""Kinds of upgrade that are remembered as good, and how long their headers may be."""
+
 # One protocol answers every handshake: accept() keeps nothing of a request
 # that the next one would see, since nothing is negotiated.
 _handshake: Final = ServerProtocol(logger=QUIET)
+
+_good_shapes: Final[set[tuple[str, ...]]] = set()
+"""What websockets has let in, without the keys: browsers differ in those alone."""
 
 
 def accept_upgrade(request: Request) -> bytes:
@@ -52,12 +66,28 @@ def accept_upgrade(request: Request) -> bytes:
     version = request.headers.get("sec-websocket-version")
     if version is not None and version != "13":
         raise RequestError(f"WebSocket version {version[:64]!r} is not 13", 426, _UPGRADE_HEADERS)
+    shape, key = _shape(request), request.headers.get("sec-websocket-key", "")
+    if shape in _good_shapes and _KEY.fullmatch(key):
+        return (_ANSWER % accept_key(key)).encode()
     response = _handshake.accept(_as_handshake(request))
     if response.status_code == _SWITCHING:
-        return response.serialize()
+        _remember(shape)
+        return (_ANSWER % response.headers["sec-websocket-accept"]).encode()
     reason, _handshake.handshake_exc = _handshake.handshake_exc, None
     message, headers = _REFUSALS.get(response.status_code, (f"bad upgrade: {reason}", ()))
     raise RequestError(message, response.status_code, headers)
+
+
+def _shape(request: Request) -> tuple[str, ...]:
+    """All that websockets decides by, but for the key."""
+    headers = request.headers
+    named = [headers.get(name, "") for name in _SHAPE_HEADERS]
+    return (request.method, request.version, *named)
+
+
+def _remember(shape: tuple[str, ...]) -> None:
+    if len(_good_shapes) < _KNOWN_SHAPES and sum(map(len, shape)) <= _SHAPE_LIMIT:
+        _good_shapes.add(shape)
 
 
 def _as_handshake(request: Request) -> HandshakeRequest:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from websockets.client import ClientProtocol
 from websockets.protocol import State
 from websockets.uri import parse_uri
+from websockets.utils import accept_key
 
 from phlows_cli.errors import RequestError
 from phlows_cli.wire import handshake
@@ -49,6 +50,35 @@ def test_the_accept_key_is_the_one_of_the_rfc():
     assert answer.startswith(b"HTTP/1.1 101 Switching Protocols\r\n")
     assert b"\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" in answer
     assert answer.endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("key", ["dGhlIHNhbXBsZSBub25jZQ==", "AAAAAAAAAAAAAAAAAAAAAB=="])
+def test_an_upgrade_like_one_before_is_answered_as_websockets_does(key):
+    accept_upgrade(upgrade())
+    assert accept_upgrade(upgrade(sec_websocket_key=key)).decode().split("\r\n") == [
+        "HTTP/1.1 101 Switching Protocols",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        f"Sec-WebSocket-Accept: {accept_key(key)}",
+        "",
+        "",
+    ]
+
+
+@pytest.mark.parametrize(
+    "key", ["", "short", "dGhlIHNhbXBsZSBub25jZQ", "dGhlIHNhbXBsZSBub25jZQ==x", "*" * 22 + "=="]
+)
+def test_a_bad_key_is_refused_whatever_came_before(key):
+    accept_upgrade(upgrade())
+    assert refusal(upgrade(sec_websocket_key=key))[0] == 400
+
+
+def test_kinds_of_upgrade_are_remembered_up_to_a_bound():
+    for number in range(1000):
+        accept_upgrade(upgrade(connection=f"x{number}, Upgrade"))
+        accept_upgrade(upgrade(connection="x" * 1000 + ", Upgrade"))
+    assert len(handshake._good_shapes) <= handshake._KNOWN_SHAPES
+    assert all(len("".join(shape)) <= 256 for shape in handshake._good_shapes)
 
 
 def test_no_extension_and_no_subprotocol_is_taken():
