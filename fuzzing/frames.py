@@ -26,6 +26,9 @@ def read(parts: list[bytes], largest: int) -> tuple[list, bytes, object]:
     """The events, the bytes to send and the failure that the bytes come to."""
     reader, events, out = MessageReader(MAX_MESSAGE), [], b""
     for part in parts:
+        if (message := reader.whole_text(part)) is not None:
+            events.append(message)
+            continue
         reader.receive_data(part)
         events += reader.events_received(8)
         while reader.has_more:

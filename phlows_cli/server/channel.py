@@ -64,6 +64,10 @@ class Channel(Outbox, asyncio.Protocol):
         if self.is_ending:
             return
         self._has_answered = True
+        if not self._holds and (text := self._reader.whole_text(data)) is not None:
+            if self._bucket is None or self._may_receive(1):
+                self.session.receive(text)
+            return
         self._reader.receive_data(data)
         if not self._is_reading_later:
             self._read_frames()

@@ -290,7 +290,6 @@ class Connection(asyncio.Protocol):
     # Upgrades
 
     def _upgrade(self, request: Request) -> None:
-        self._front.await_nothing(self)
         try:
             admission = admit(self._front, request, self._caller, is_tls=self._is_tls)
         except RequestError as error:
@@ -299,6 +298,7 @@ class Connection(asyncio.Protocol):
         self._early = bytearray(self._reader.leftover())
         socket = self._front.broker.new_socket_id()
         if admission.app.host.auth == "upgrade":
+            self._front.await_nothing(self)
             self._front.broker.tasks.spawn(self._authenticate(admission, socket))
         else:
             self._open(admission, socket)

@@ -108,7 +108,10 @@ def cookie_token(request: Request, name: str) -> str:
     Raises:
         RequestError: a token that is too long or holds NUL.
     """
-    token = _unescape(_cookie(request.headers.get("cookie", ""), name)) if name else ""
+    header = request.headers.get("cookie", "")
+    if not (name and header):
+        return ""
+    token = _unescape(_cookie(header, name))
     size = len(token.encode())
     if size > TOKEN_LIMIT:
         raise RequestError(f"cookie {name!r} of {size} bytes exceeds {TOKEN_LIMIT}")

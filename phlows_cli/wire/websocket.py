@@ -94,6 +94,22 @@ class MessageReader:
         self.failed: CloseFailure | None = None
         self.control_frames = 0
 
+    def whole_text(self, data: bytes) -> str | None:
+        """A short message that came in one piece and alone, as most do.
+
+        None: it is something else, and nothing was taken: `receive_data` is to have it.
+        """
+        length = len(data) - 6
+        is_short = 0 <= length <= min(125, self._max_message)
+        if not is_short or data[0] != _TEXT or data[1] != _MASKED + length:
+            return None
+        if self._buffer or self._fragments is not None or self._is_closing or self._is_over:
+            return None
+        try:
+            return apply_mask(data[6:], data[2:6]).decode()
+        except UnicodeDecodeError:
+            return None
+
     def receive_data(self, data: bytes) -> None:
         """Take bytes from the client; they are read by `events_received`."""
         if self._is_over:

@@ -72,12 +72,20 @@ def drain(reader, limit=64):
     return events
 
 
+def take(reader, piece, limit=64):
+    """What a connection does with what it has read."""
+    message = reader.whole_text(piece)
+    if message is not None:
+        return [message]
+    reader.receive_data(piece)
+    return drain(reader, limit)
+
+
 def read(data, cut=whole, max_message=MAX):
     reader = MessageReader(max_message)
     events = []
     for piece in cut(data):
-        reader.receive_data(piece)
-        events += drain(reader)
+        events += take(reader, piece)
     return reader, events
 
 
@@ -92,6 +100,48 @@ def test_a_message_of_any_size_is_read(cut, size):
     else:
         reader, events = read(text(message), cut, 70000)
     assert (events, reader.data_to_send(), reader.failed) == ([message], b"", None)
+
+
+def test_a_short_message_alone_in_its_piece_is_read_at_once():
+    reader = MessageReader(MAX)
+    assert reader.whole_text(text("zwei €")) == "zwei €"
+    assert reader.whole_text(text("")) == ""
+    assert reader.whole_text(text("x" * 125)) == "x" * 125
+    assert (drain(reader), reader.data_to_send(), reader.failed) == ([], b"", None)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        b"",
+        text("one")[:1],
+        text("one")[:-1],
+        text("one") + b"x",
+        text("x" * 126),
+        b"\x81\x03" + b"one1234",  # not masked
+        client_frame(TEXT, b"one", width=2),
+        client_frame(TEXT, b"\xff"),
+        client_frame(TEXT, b"one", first=0),
+        client_frame(PING, b"one"),
+        client_frame(BINARY, b"one"),
+        close(1000),
+    ],
+)
+def test_what_is_no_short_message_alone_is_left_to_the_reader(piece):
+    assert MessageReader(MAX).whole_text(piece) is None
+
+
+def test_nothing_is_read_past_what_came_before():
+    half = MessageReader(MAX)
+    half.receive_data(text("one")[:3])
+    within, closing, over = MessageReader(MAX), MessageReader(MAX), MessageReader(MAX)
+    within.receive_data(client_frame(TEXT, b"half", first=0))
+    closing.close_sent()
+    over.receive_data(close(1000))
+    for reader in (half, within, closing, over):
+        drain(reader)
+        assert reader.whole_text(text("two")) is None
+    assert MessageReader(2).whole_text(text("one")) is None
 
 
 @FEEDS
@@ -257,8 +307,7 @@ def test_after_our_close_only_the_clients_close_is_seen(cut):
     data = client_frame(CONT, b"\xff") + text("late") + client_frame(TEXT, b"\xff")
     data += client_frame(PING, b"p") + fragments(b"a", b"b", opcode=BINARY)
     for piece in cut(data + client_frame(BINARY, b"b") + close(1000, "bye")):
-        reader.receive_data(piece)
-        events += drain(reader)
+        events += take(reader, piece)
     assert events == [PeerClose(1000, "bye")]
     assert (reader.data_to_send(), reader.failed) == (b"", None)
 
@@ -268,8 +317,7 @@ def test_a_failure_after_our_close_is_told_but_not_sent(cut):
     reader = MessageReader(MAX)
     reader.close_sent()
     for piece in cut(b"\x81\x00"):
-        reader.receive_data(piece)
-        assert drain(reader) == []
+        assert take(reader, piece) == []
     assert reader.failed == CloseFailure(1002, "incorrect masking")
     assert reader.data_to_send() == b""
 
@@ -539,6 +587,8 @@ def random_stream(chance):
 def random_pieces(chance, stream, close_at):
     count = chance.choice([0, 0, 1, 3, 10])
     edges = {chance.randint(0, len(stream)) for _ in range(count)}
+    if chance.random() < 0.5:  # as clients send: most often a frame at a time
+        edges |= {at for at, byte in enumerate(stream) if byte == FIN | TEXT}
     edges = sorted({0, len(stream), *edges} | ({close_at} if close_at is not None else set()))
     return [
         (edge, stream[edge:end]) for edge, end in zip(edges, [*edges[1:], len(stream)], strict=True)
@@ -555,8 +605,7 @@ def check_against_reference(seed):
     for edge, piece in random_pieces(chance, stream, close_at):
         if edge == close_at:
             reader.close_sent()
-        reader.receive_data(piece)
-        events += drain(reader, chance.choice([1, 2, 64]))
+        events += take(reader, piece, chance.choice([1, 2, 64]))
         out += reader.data_to_send()
     code = reader.failed.code if reader.failed else None
     assert (events, code) == (expected.events, expected.failure), f"seed {seed}"
