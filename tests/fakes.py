@@ -44,6 +44,7 @@ class FakePeer:
         self.holds = 0
         self.is_slow = False
         self.session = None
+        self.shared = 0
 
     @property
     def messages(self):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from secrets import token_hex
 from typing import TYPE_CHECKING, TypeAlias
 
+from phlows_cli.broker.audience import Audience, EachInTurn, Sent
 from phlows_cli.broker.casting import fate, hold
 from phlows_cli.broker.closings import Closings
 from phlows_cli.broker.deadlines import Deadlines
@@ -78,6 +79,7 @@ class Broker:
         self.counts = Counts()
         self.turn = Turn()
         self.on_hook: Callable[[Event, HookResult], None] | None = None
+        self.make_audience: Callable[[], Audience] = EachInTurn
         self.is_draining = False
         self.draining = asyncio.Event()
         self.journal = journal or MemoryJournal()
@@ -135,7 +137,8 @@ class Broker:
             raise self.refusal("the broker is stopping")
 
     def _application(self, host: Host, runtime_for: RuntimeFor) -> Application:
-        app = Application(host, None, self.drops, self.events, self._observe)
+        audience = self.make_audience()
+        app = Application(host, None, self.drops, self.events, self._observe, audience)
         app.runtime = runtime_for(app)
         if app.runtime is not None:
             self._runtimes.add(app.runtime)
@@ -274,6 +277,7 @@ class Broker:
         """Casts find the session from now on."""
         self._auth_deadlines.discard(session)
         self.hub.authenticate(session.app.host.name, session)
+        session.app.audience.join(session.peer)
         if self.events.is_watched:
             fields = {"socket": session.id}
             self.events.publish("auth", session.app.host.name, fields, session.token)
@@ -294,6 +298,7 @@ class Broker:
         session.app.connected -= 1
         self._auth_deadlines.discard(session)
         self.hub.remove(session.app.host.name, session)
+        session.app.audience.leave(session.peer)
         if self.events.is_watched:
             fields = {"socket": session.id, "code": int(code), "reason": reason}
             self.events.publish("close", session.app.host.name, fields, session.claim)
@@ -317,23 +322,38 @@ class Broker:
         Raises:
             UnknownHostError: the host is not registered.
         """
-        members = self.hub.select(cast.host, cast.target, cast.excluded)
         waiting = self.hub.waiting(cast.host)
-        frame = text_frame(cast.payload) if members or waiting else b""
-        sent = 0
+        if cast.target.everyone and not cast.target.sockets:
+            frame, size, sent = self._cast_to_all(cast)
+        else:
+            frame, size, sent = self._cast_to_some(cast)
+        self.counts.casts += 1
+        self.counts.deliveries += sent.number
+        if sent.queued:
+            self.turn.spend(sent.queued)
+        held = hold(cast, frame, waiting) if waiting else 0
+        receipt = Receipt(cast.host, sent.number, size - sent.number, held)
+        if self.events.is_watched:
+            self.events.publish("cast", cast.host, fate(cast, receipt))
+        return receipt
+
+    def _cast_to_all(self, cast: Cast) -> tuple[bytes, int, Sent]:
+        """The frame, how many it is for, and what became of it."""
+        live = self.hub.live(cast.host)
+        left_out = [live[id_].peer for id_ in cast.excluded if id_ in live]
+        frame = text_frame(cast.payload)
+        size = len(live) - len(left_out)
+        return frame, size, self.apps[cast.host].audience.send(frame, left_out)
+
+    def _cast_to_some(self, cast: Cast) -> tuple[bytes, int, Sent]:
+        """The same, to sockets that are picked one by one."""
+        members = self.hub.select(cast.host, cast.target, cast.excluded)
+        frame, sent = text_frame(cast.payload), 0
         for member in members:  # as deliver() does it: each microsecond here is one a socket
             if member.peer.send(frame):
                 member.sent += 1
                 sent += 1
-        self.counts.casts += 1
-        if sent:
-            self.counts.deliveries += sent
-            self.turn.spend(sent)
-        held = hold(cast, frame, waiting) if waiting else 0
-        receipt = Receipt(cast.host, sent, len(members) - sent, held)
-        if self.events.is_watched:
-            self.events.publish("cast", cast.host, fate(cast, receipt))
-        return receipt
+        return frame, len(members), Sent(sent, sent)
 
     def disconnect(self, host: str, target: Target, code: int, reason: str) -> int:
         """End the sockets in an audience; returns how many.

@@ -7,6 +7,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
+from phlows_cli.broker.audience import EachInTurn
 from phlows_cli.broker.bucket import TokenBucket
 from phlows_cli.broker.masking import SHORTEST_SECRET
 from phlows_cli.broker.recording import Take
@@ -18,6 +19,7 @@ from phlows_cli.runtime.protocol import WORKER_COMMAND
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from phlows_cli.broker.audience import Audience
     from phlows_cli.broker.drops import Drops
     from phlows_cli.broker.events import Events
     from phlows_cli.model import Event, Host
@@ -44,9 +46,10 @@ class Application:
 
     A session keeps the application it was accepted with, so that a host that
     is removed still gets its close hooks. `runtime` is None on a push-only
-    host; `sessions` counts those that still owe or run a hook, `connected` its
-    sockets, those that are asked about before their upgrade included; `renewal`
-    is held while its workers are replaced.
+    host; `audience` is its authenticated sockets; `sessions` counts those that
+    still owe or run a hook, `connected` its sockets, those that are asked about
+    before their upgrade included; `renewal` is held while its workers are
+    replaced.
     """
 
     def __init__(
@@ -56,9 +59,11 @@ class Application:
         drops: Drops,
         events: Events,
         observe: Callable[[Event, HookResult], None] = _ignore,
+        audience: Audience | None = None,
     ) -> None:
         self.host = host
         self.runtime = runtime
+        self.audience = audience or EachInTurn()
         self.sessions = 0
         self.connected = 0
         self.is_removed = False

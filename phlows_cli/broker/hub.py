@@ -101,6 +101,14 @@ class Hub(Generic[M]):
             return [member for id_, member in found.items() if id_ not in excluded]
         return list(found.values())
 
+    def live(self, host: str) -> Mapping[str, M]:
+        """The authenticated sockets of a host, by id.
+
+        Raises:
+            UnknownHostError: the host is not registered.
+        """
+        return self._of(host).live
+
     def waiting(self, host: str) -> Mapping[str, M]:
         """The sockets of a host between accept and authentication, by id."""
         return self._of(host).waiting

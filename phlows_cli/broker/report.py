@@ -128,5 +128,5 @@ def _socket(session: Session, host: str, *, is_authenticated: bool) -> Report:
         "address": session.peer.address,
         "agent": session.peer.agent,
         "in": session.received,
-        "out": session.sent,
+        "out": session.sent + session.peer.shared,
     }

@@ -46,6 +46,10 @@ class Peer(Protocol):
     def agent(self) -> str:
         """The client's User-Agent, cut."""
 
+    @property
+    def shared(self) -> int:
+        """Frames that it was sent as one of all sockets of its host."""
+
     def send(self, frame: bytes) -> bool:
         """Queue one frame; false when it cannot take it and is being closed."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from phlows_cli.broker.deadlines import Deadlines
 from phlows_cli.server.client_script import ClientScript
+from phlows_cli.server.crowd import Crowd
 from phlows_cli.server.keepalive import Keepalive
 from phlows_cli.server.outbox import Flusher
 
@@ -60,6 +61,7 @@ class Front:
         self.access = access
         self._room = room
         self.flusher = Flusher(limits.send_buffer, limits.send_total)
+        broker.make_audience = lambda: Crowd(self.flusher)
         self.connections: set[Connection] = set()
         self.channels: set[Channel] = set()
         self.gates: list[Gate] = []

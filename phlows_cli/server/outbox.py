@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from phlows_cli.server.crowd import Crowd
+
 SLICE: Final = 192
 """Sockets written a loop turn, and as many replies: a cast to 10,000 must not stall them."""
 
@@ -31,6 +33,7 @@ class Flusher:
         self.stalled: dict[Outbox, None] = {}
         self._due: deque[Outbox] = deque()
         self._replies: deque[Outbox] = deque()
+        self._crowds: deque[Crowd] = deque()
         self._is_scheduled = False
         self._call_soon: Callable[..., object] = asyncio.get_running_loop().call_soon
 
@@ -43,9 +46,13 @@ class Flusher:
     def add(self, outbox: Outbox) -> None:
         """Write this outbox in one of the next turns."""
         self._due.append(outbox)
-        if not self._is_scheduled:
-            self._is_scheduled = True
-            self._call_soon(self._flush_slice)
+        self._schedule()
+
+    def add_crowd(self, crowd: Crowd) -> None:
+        """Write what this crowd has for all of its outboxes, in the next turns."""
+        if crowd not in self._crowds:
+            self._crowds.append(crowd)
+        self._schedule()
 
     def hasten(self, outbox: Outbox) -> None:
         """Write this outbox, which was added, before those that only casts wait for."""
@@ -58,10 +65,18 @@ class Flusher:
                 replies.popleft().flush()
             for _ in range(min(SLICE, len(due))):
                 due.popleft().flush()
+            if self._crowds and not self._crowds[0].write(SLICE):
+                self._crowds.popleft()
+            self._crowds.rotate(-1)  # those of other hosts are next
         finally:
-            self._is_scheduled = bool(due or replies)
-            if self._is_scheduled:
-                self._call_soon(self._flush_slice)
+            self._is_scheduled = False
+            if due or replies or self._crowds:
+                self._schedule()
+
+    def _schedule(self) -> None:
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._call_soon(self._flush_slice)
 
     def fullest(self) -> Outbox | None:
         """The stalled client that holds the most."""
@@ -75,17 +90,22 @@ class Outbox:
     does not (`is_stalled`), they stay here as shared bytes and are counted:
     a frame that would pass `send_buffer` makes the client a slow consumer.
     `size` is the bytes that wait here, `stuck` those that a stalled transport
-    holds.
+    holds. What its `crowd` is sent waits there: `taken` numbers the first frame
+    that this outbox has yet to take, -1 while it gets none from there.
     """
 
     __slots__ = (
         "_frames",
+        "_shared_before",
+        "_shared_since",
+        "crowd",
         "flusher",
         "is_ending",
         "is_sealed",
         "is_stalled",
         "size",
         "stuck",
+        "taken",
         "transport",
     )
 
@@ -95,6 +115,10 @@ class Outbox:
         self.flusher = flusher
         self.transport = transport
         self._frames: list[bytes] = []
+        self._shared_before = 0
+        self._shared_since = 0
+        self.crowd: Crowd | None = None
+        self.taken = -1
         self.size = 0
         self.stuck = 0
         self.is_stalled = False
@@ -112,6 +136,8 @@ class Outbox:
             return False
         if self.is_stalled:
             return self._send_stalled(frame, extra)
+        if self.crowd is not None and self.taken != self.crowd.end:
+            self.take_shared()
         frames = self._frames
         if not frames:
             self.flusher.add(self)
@@ -135,6 +161,7 @@ class Outbox:
             frame: usually a close frame; may be empty.
             ends: whether the stream ends after it.
         """
+        self.leave_crowd()
         self.is_sealed = True
         self.is_ending = ends
         self._push(frame)
@@ -155,6 +182,9 @@ class Outbox:
 
     def stall(self) -> None:
         """The transport holds all that it should."""
+        if self.crowd is not None:
+            self._stop_sharing()
+            self.crowd.stall(self)
         self.is_stalled = True
         self.stuck = self.transport.get_write_buffer_size()
         self.flusher.stalled[self] = None
@@ -166,6 +196,8 @@ class Outbox:
         self._let_go()
         self.flusher.waiting -= self.size
         self.flush()
+        if self.crowd is not None and not self.is_stalled:
+            self.crowd.unstall(self)
 
     def clear(self) -> int:
         """Throw away what waits; returns how many frames that were."""
@@ -178,11 +210,69 @@ class Outbox:
 
     def abandon(self) -> int:
         """Send nothing any more, not even what waits; returns its frames."""
+        self.leave_crowd()
         count = self.clear()
         self.is_sealed = True
         self.is_ending = False
         self._let_go()
         return count
+
+    # What its crowd asks for
+
+    @property
+    def shared(self) -> int:
+        """Frames that it was sent as one of a crowd."""
+        if self.crowd is None or self.taken < 0:
+            return self._shared_before
+        return self._shared_before + self.crowd.end - self._shared_since
+
+    def share_from(self, number: int) -> None:
+        """Get what the crowd is sent from this frame on."""
+        self.taken = self._shared_since = number
+
+    def skip_shared(self) -> None:
+        """Do without the last frame: it is for the others."""
+        self.taken += 1
+        self._shared_since += 1
+
+    def take_shared(self) -> None:
+        """Make what it has yet to get its own: something is to go behind it."""
+        crowd = self.crowd
+        if crowd is None or self.taken < 0 or self.taken == crowd.end:
+            return
+        if not self._frames:
+            self.flusher.add(self)
+        frames = crowd.since(self.taken)
+        self._frames += frames
+        self.size += sum(map(len, frames))
+        self.taken = crowd.end
+
+    def flush_shared(self) -> None:
+        """Write what it has yet to get, together with what waits before that."""
+        crowd = self.crowd
+        if crowd is None:
+            return
+        if self._frames:
+            self.take_shared()
+            self.flush()
+            return
+        data = crowd.joined_since(self.taken)
+        self.taken = crowd.end  # before the write: the transport may stall this outbox within it
+        self.transport.write(data)
+
+    def leave_crowd(self) -> None:
+        """Get nothing any more; what it has yet to get becomes its own."""
+        if self.crowd is not None:
+            self._stop_sharing()
+            self.crowd.remove(self)
+            self.crowd = None
+
+    def _stop_sharing(self) -> None:
+        self.take_shared()
+        self._shared_before = self.shared
+        self.taken = -1
+
+    # What a connection does
 
     def on_slow_consumer(self) -> None:
         """A frame did not fit: close this client."""

@@ -9,7 +9,7 @@ import phlows_cli
 from phlows_cli.broker import report
 from phlows_cli.errors import UnknownHostError
 from phlows_cli.journal.journal import Entry
-from phlows_cli.model import Cast, token_hash
+from phlows_cli.model import Cast, Target, token_hash
 from tests.builders import HOST, Stage, make_host
 from tests.fakes import ScriptedRuntime
 
@@ -105,9 +105,10 @@ async def test_presence_lists_every_socket_from_accept_until_it_leaves():
     session.start()
     session.receive("{}")
     await stage.settle()
-    stage.broker.cast(Cast(HOST, b"{}"))
+    stage.broker.cast(Cast(HOST, b"{}", Target.parse(f"socket:{session.id}")))
+    session.peer.shared = 2  # of those to all sockets
     (row,) = report.presence(stage.broker, [HOST])
-    assert (row["authenticated"], row["in"], row["out"]) == (True, 1, 1)
+    assert (row["authenticated"], row["in"], row["out"]) == (True, 1, 3)
     session.left(1000, "")
     assert report.presence(stage.broker, [HOST]) == []
 

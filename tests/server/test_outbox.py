@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from phlows_cli.server.crowd import Crowd
 from phlows_cli.server.outbox import FLUSH_SIZE, SLICE, Flusher, Outbox
 from tests.fakes import FakeTransport, Turns
 
@@ -355,8 +356,9 @@ def test_an_outbox_that_stalls_with_frames_in_it_counts_them(scene):
 
 # Whatever happens
 
+STEPS_OF_ONE = ["read", "leave", "join", "seal", "end", "abort", "slow"]
 STEPS = st.tuples(
-    st.sampled_from(["send", "send", "send", "read", "turn", "seal", "end", "abort", "slow"]),
+    st.sampled_from([*["send"] * 3, *["cast"] * 3, *["turn"] * 2, *STEPS_OF_ONE]),
     st.integers(0, 3),
     st.integers(0, 120),
 )
@@ -370,18 +372,23 @@ class World:
         self.clients = [
             SimpleNamespace(outbox=self.scene.client(appetite=50), accepted=b"") for _ in range(4)
         ]
+        self.crowd = Crowd(self.scene.flusher)
+        for client in self.clients:
+            self.crowd.join(client.outbox)
 
     def step(self, name, which, size):
         client = self.clients[which]
         outbox = client.outbox
         if name == "send":
-            frame = bytes([97 + size % 26]) * size
-            before = [(c.outbox.lost, c.outbox.was_cut) for c in self.clients]
-            if outbox.send(frame):
-                client.accepted += frame
-            for other, then in zip(self.clients, before, strict=True):
-                if (other.outbox.lost, other.outbox.was_cut) != then:
-                    other.accepted = None  # its frames were thrown away
+            self.send([client], size, outbox.send)
+        elif name == "cast":
+            left_out = [self.clients[which].outbox] if size % 2 else []
+            members = [c for c in self.clients if c.outbox.crowd and c.outbox not in left_out]
+            self.send(members, size, lambda frame: self.crowd.send(frame, left_out).number)
+        elif name == "leave":
+            self.crowd.leave(outbox)
+        elif name == "join" and not (outbox.is_sealed or outbox.crowd):
+            self.crowd.join(outbox)
         elif name == "read" and not outbox.transport.is_lost:
             outbox.transport.reads(size)
         elif name == "turn":
@@ -396,6 +403,22 @@ class World:
             outbox.on_slow_consumer()
             client.accepted = None
         self.check()
+
+    def send(self, audience, size, send):
+        """Send to clients, and note who has taken it and whose frames were thrown away."""
+        frame = bytes([97 + size % 26]) * size
+        shared = {id(c): c.outbox.shared for c in audience}
+        before = [(c.outbox.lost, c.outbox.was_cut) for c in self.clients]
+        number = send(frame)
+        for other, then in zip(self.clients, before, strict=True):
+            if (other.outbox.lost, other.outbox.was_cut) != then:
+                other.accepted = None
+        kept = [c for c in audience if c.accepted is not None and not c.outbox.is_sealed]
+        for client in kept if number else []:
+            client.accepted += frame
+            assert client.outbox.shared - shared[id(client)] in (0, 1)
+        if all(c.accepted is not None for c in audience):
+            assert number == len(kept)
 
     def check(self):
         flusher = self.scene.flusher

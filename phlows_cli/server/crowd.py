@@ -1,0 +1,198 @@
+"""What goes to all sockets of a host: kept once, joined once, written to each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from phlows_cli.broker.audience import Sent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from phlows_cli.broker.session import Peer
+    from phlows_cli.server.outbox import Flusher, Outbox
+
+
+class Crowd:
+    """The `Audience` of outboxes: a cast to 10,000 of them is one entry in one list.
+
+    Frames are numbered; each outbox knows the number of the first that it has
+    not taken (`taken`). A pass goes from one to the next, a slice a loop turn,
+    and writes what each has yet to get: the same bytes for all who are at the
+    same number. Casts that come meanwhile ride with it, and those who were
+    passed by then have another one.
+
+    An outbox whose client does not read is sent every frame by itself, to be
+    counted against its bounds, until the client reads again.
+    """
+
+    __slots__ = (
+        "_bytes",
+        "_first",
+        "_flusher",
+        "_frames",
+        "_has_more",
+        "_joined",
+        "_joined_from",
+        "_members",
+        "_pass",
+        "_pass_end",
+        "_position",
+        "_stalled",
+        "end",
+    )
+
+    def __init__(self, flusher: Flusher) -> None:
+        self._flusher = flusher
+        self._members: dict[Outbox, None] = {}
+        self._stalled: dict[Outbox, None] = {}
+        self._frames: list[bytes] = []
+        self._bytes = 0
+        self._first = 0  # the number of the first frame that is kept
+        self.end = 0  # the number that the next one gets
+        self._joined = b""
+        self._joined_from = -1
+        self._pass: list[Outbox] | None = None
+        self._pass_end = 0  # all who were passed have the frames before this one
+        self._position = 0
+        self._has_more = False
+
+    # What the broker asks for
+
+    def join(self, peer: Peer) -> None:
+        """See Audience."""
+        outbox = cast("Outbox", peer)
+        outbox.crowd = self
+        if outbox.is_stalled:
+            self._stalled[outbox] = None
+        else:
+            self._admit(outbox)
+
+    def leave(self, peer: Peer) -> None:
+        """See Audience: what it has yet to get becomes its own."""
+        outbox = cast("Outbox", peer)
+        if outbox.crowd is self:
+            outbox.leave_crowd()
+
+    def send(self, frame: bytes, left_out: Sequence[Peer]) -> Sent:
+        """See Audience."""
+        others = cast("Sequence[Outbox]", left_out)
+        if self._bytes + len(frame) > self._flusher.flush_size:
+            self._let_all_take()
+            return _send_each([*self._members, *self._stalled], frame, others)
+        count = len(self._members)
+        for outbox in others:
+            count -= outbox in self._members
+            outbox.take_shared()
+        self._append(frame)
+        for outbox in others:
+            if outbox in self._members:
+                outbox.skip_shared()
+        slow = _send_each([*self._stalled], frame, others) if self._stalled else _NOBODY
+        return Sent(count + slow.number, slow.queued)
+
+    # What outboxes ask for
+
+    def remove(self, outbox: Outbox) -> None:
+        """It has left."""
+        self._members.pop(outbox, None)
+        self._stalled.pop(outbox, None)
+
+    def stall(self, outbox: Outbox) -> None:
+        """Its client does not read: it has taken what there was, and gets the rest by itself."""
+        if self._members.pop(outbox, outbox) is None:
+            self._stalled[outbox] = None
+
+    def unstall(self, outbox: Outbox) -> None:
+        """Its client reads again."""
+        if self._stalled.pop(outbox, outbox) is None:
+            self._admit(outbox)
+
+    def since(self, number: int) -> list[bytes]:
+        """The frames from a number on."""
+        return self._frames[number - self._first :]
+
+    def joined_since(self, number: int) -> bytes:
+        """The same in one piece, which all who are at that number share."""
+        if number != self._joined_from:
+            frames = self.since(number)
+            self._joined = frames[0] if len(frames) == 1 else b"".join(frames)
+            self._joined_from = number
+        return self._joined
+
+    # What the flusher asks for
+
+    def write(self, most: int) -> bool:
+        """Go on with the pass; whether there is more to write after it.
+
+        Args:
+            most: outboxes that are written.
+        """
+        while most and self._pass is not None:
+            if self._position == len(self._pass):
+                self._turn_round()
+                continue
+            outbox = self._pass[self._position]
+            self._position += 1
+            if outbox.taken != self.end and outbox in self._members:
+                outbox.flush_shared()
+                most -= 1
+        return self._pass is not None
+
+    # Inner parts
+
+    def _admit(self, outbox: Outbox) -> None:
+        self._members[outbox] = None
+        outbox.share_from(self.end)
+        self._has_more = True  # this pass may go by without it
+
+    def _append(self, frame: bytes) -> None:
+        if not self._members:
+            return
+        self._frames.append(frame)
+        self._bytes += len(frame)
+        self.end += 1
+        self._joined_from = -1
+        if self._pass is None:
+            self._begin_pass()
+            self._flusher.add_crowd(self)
+        elif self._position:
+            self._has_more = True
+
+    def _begin_pass(self) -> None:
+        self._pass = list(self._members)
+        self._pass_end = self.end
+        self._position = 0
+        self._has_more = False
+
+    def _turn_round(self) -> None:
+        """Everybody has what there was when the pass began: forget that, and go on or rest."""
+        known = self._pass_end - self._first
+        self._bytes -= sum(map(len, self._frames[:known]))
+        del self._frames[:known]
+        self._first = self._pass_end
+        if self._has_more and self._frames:
+            self._begin_pass()
+        else:
+            self._rest()
+
+    def _rest(self) -> None:
+        self._frames.clear()
+        self._bytes = 0
+        self._first = self.end
+        self._joined, self._joined_from = b"", -1
+        self._pass = None
+
+    def _let_all_take(self) -> None:
+        """Too much waits here to be joined: it becomes each one's own."""
+        for outbox in list(self._members):
+            outbox.take_shared()
+        self._rest()
+
+
+_NOBODY = Sent(0, 0)
+
+
+def _send_each(outboxes: Iterable[Outbox], frame: bytes, left_out: Sequence[Outbox]) -> Sent:
+    wanted = [outbox for outbox in outboxes if outbox not in left_out]
+    return Sent(sum(outbox.send(frame) for outbox in wanted), len(wanted))
