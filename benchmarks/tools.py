@@ -118,8 +118,15 @@ def _install(what: str, command: list[str]) -> None:
 
 
 def compile_answer(folder: Path) -> Path:
-    """The tiny app of the one-shot figure, compiled."""
-    return _compiled(folder, "the app", "answer.c")
+    """The tiny app of the one-shot figure, compiled.
+
+    Static where the system has the libraries for it: to load the others takes longer than
+    all that a broker does to start a process.
+    """
+    try:
+        return _compiled(folder, "the app", "-static", "answer.c")
+    except MissingToolError:
+        return _compiled(folder, "the app", "answer.c")
 
 
 def compile_floor(folder: Path) -> Path:
@@ -127,10 +134,13 @@ def compile_floor(folder: Path) -> Path:
     return _compiled(folder, "the epoll loop", "floor.c", "accept_key.c")
 
 
-def _compiled(folder: Path, what: str, *sources: str) -> Path:
+def _compiled(folder: Path, what: str, *arguments: str) -> Path:
     compiler = found("cc", f"there is no C compiler for {what}")
+    sources = [each for each in arguments if each.endswith(".c")]
+    options = [each for each in arguments if each not in sources]
     program = folder / Path(sources[0]).stem
-    command = [compiler, "-O2", "-o", str(program), *(str(PEERS / each) for each in sources)]
+    files = [str(PEERS / each) for each in sources]
+    command = [compiler, "-O2", *options, "-o", str(program), *files]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode:
         raise MissingToolError(f"{what} cannot be compiled: {done.stderr.strip()[-300:]}")

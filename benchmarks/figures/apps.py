@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 def one_shot(plan: Plan) -> list[Figure]:
     """Events a second through a process for each message."""
-    title = f"one-shot events, {oneshot.SOCKETS} in flight, a C program"
+    title = f"one-shot events, {oneshot.SOCKETS} in flight, a small C program"
     with tempfile.TemporaryDirectory(prefix="phlows-bench-") as folder:
         app = compile_answer(Path(folder))
         both = plan.starts(contenders.phlows, contenders.node_broker)
