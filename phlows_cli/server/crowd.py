@@ -132,12 +132,29 @@ class Crowd:
             if self._position == len(self._pass):
                 self._turn_round()
                 continue
-            outbox = self._pass[self._position]
-            self._position += 1
-            if outbox.taken != self.end and outbox in self._members:
-                outbox.flush_shared()
-                most -= 1
+            most -= self._write_to(self._pass[self._position : self._position + most])
         return self._pass is not None
+
+    def _write_to(self, outboxes: Sequence[Outbox]) -> int:
+        """Write to those who have yet to get something; returns how many that were."""
+        end, seen, written = self.end, 0, 0
+        try:
+            for outbox in outboxes:
+                seen += 1
+                number = outbox.taken
+                if number == end or number < 0:
+                    continue
+                written += 1
+                if outbox.size:
+                    outbox.flush_shared()
+                    continue
+                # nothing of its own is before it: each microsecond here is one a socket
+                data = self._joined if number == self._joined_from else self.joined_since(number)
+                outbox.taken = end  # before the write, within which the transport may stall it
+                outbox.transport.write(data)
+        finally:
+            self._position += seen
+        return written
 
     # Inner parts
 

@@ -249,16 +249,8 @@ class Outbox:
 
     def flush_shared(self) -> None:
         """Write what it has yet to get, together with what waits before that."""
-        crowd = self.crowd
-        if crowd is None:
-            return
-        if self._frames:
-            self.take_shared()
-            self.flush()
-            return
-        data = crowd.joined_since(self.taken)
-        self.taken = crowd.end  # before the write: the transport may stall this outbox within it
-        self.transport.write(data)
+        self.take_shared()
+        self.flush()
 
     def leave_crowd(self) -> None:
         """Get nothing any more; what it has yet to get becomes its own."""
