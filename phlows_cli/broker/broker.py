@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass
-from os import urandom
+from secrets import token_hex
 from typing import TYPE_CHECKING, TypeAlias
 
 from phlows_cli.broker.audience import Audience, EachInTurn, Sent
@@ -269,7 +269,7 @@ class Broker:
     @staticmethod
     def new_socket_id() -> str:
         """16 hex characters from the system's randomness."""
-        return urandom(8).hex()
+        return token_hex(8)
 
     # What sessions report
 
