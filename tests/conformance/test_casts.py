@@ -254,6 +254,32 @@ def test_pipelined_casts_are_answered_and_delivered_in_order(broker, room):
     assert [bob.receive_json()["n"] for _ in range(2 * count)] == [n // 2 for n in range(2 * count)]
 
 
+def test_casts_to_all_and_to_some_keep_one_order_at_each_socket(broker, room):
+    bob, eve = room.id("bob"), room.id("eve")
+    kinds = [
+        ({"target": "all"}, EVERYONE),
+        ({"target": "all", "except": bob}, EVERYONE - {"bob"}),
+        ({"target": f"socket:{bob}"}, {"bob"}),
+        ({"target": [bob, eve]}, {"bob", "eve"}),
+        ({"target": "all", "except": [bob, eve]}, {"ann1", "ann2"}),
+        ({"target": f"token:{ANN}", "data": {"pad": "x" * 20_000}}, {"ann1", "ann2"}),
+        ({"target": "all", "data": {"pad": "x" * 20_000}}, EVERYONE),
+    ]
+    chosen = [kinds[n * n % len(kinds)] for n in range(100)]
+    requests = [
+        {"host": room.host, **fields, "data": {"n": n, **fields.get("data", {})}}
+        for n, (fields, _) in enumerate(chosen)
+    ]
+    stream = dial(broker.address)
+    stream.send(b"".join(request_bytes("POST", "/message", request) for request in requests))
+    answers = [read_answer(stream).json["sent"] for _ in requests]
+    assert answers == [len(audience) for _, audience in chosen]
+    stream.close()
+    for name in EVERYONE:
+        expected = [n for n, (_, audience) in enumerate(chosen) if name in audience]
+        assert [room.client(name).receive_json()["n"] for _ in expected] == expected
+
+
 def test_a_chunked_cast_is_a_cast(broker, room):
     stream = dial(broker.address)
     body = json.dumps({"host": room.host, "data": {"n": 1}}).encode()
