@@ -16,6 +16,7 @@ from benchmarks import machine, report, results, tools
 from benchmarks.errors import FAILURES, MissingToolError
 from benchmarks.figures import FIGURES
 from benchmarks.figures.plan import Plan
+from phlows_cli.cli.options import Amount
 
 _HERE = Path(__file__).resolve().parent
 _QUICK = {"rounds": 1, "seconds": 0.5}
@@ -25,7 +26,7 @@ _QUICK = {"rounds": 1, "seconds": 0.5}
 @click.argument("names", nargs=-1, required=True, type=click.Choice([*FIGURES, "all"]))
 @click.option("--sockets", type=click.IntRange(1, 18000), help="Instead of a figure's own number.")
 @click.option("--rounds", type=click.IntRange(1, 50), help="Of each contender; by default 5.")
-@click.option("--seconds", type=click.FloatRange(0.1, 10), help="Of a round; by default 2.")
+@click.option("--seconds", type=Amount(0.1, 10), help="Of a round; by default 2.")
 @click.option("--quick", "is_quick", is_flag=True, help="A short form: few minutes, rough figures.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(

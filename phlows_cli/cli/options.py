@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -9,6 +10,7 @@ import click
 from phlows_cli.cli.completing import hosts as registered_hosts
 
 __all__ = [
+    "Amount",
     "config_option",
     "host_option",
     "json_option",
@@ -25,6 +27,19 @@ if TYPE_CHECKING:
 
 
 Command = TypeVar("Command", bound="Callable[..., Any]")
+
+
+class Amount(click.FloatRange):
+    """A number in a range; "nan" is none, which click's own lets pass, and so is "inf"."""
+
+    def convert(
+        self, value: float, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Raise BadParameter for what is not a finite number in the range."""
+        converted = float(super().convert(value, param, ctx))
+        if not math.isfinite(converted):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return converted
 
 
 def sole_host(config: Config, how: str = "with --host") -> str:

@@ -251,6 +251,12 @@ def test_a_short_run_writes_no_results_unless_told_where(monkeypatch):
     assert {folder.name for folder in written} == {"benchmarks"}
 
 
+def test_a_round_has_a_length():
+    done = CliRunner().invoke(main, ["idle", "--seconds", "nan"])
+    assert done.exit_code == 2
+    assert "nan is not a finite number" in done.output
+
+
 def test_a_bar_is_as_high_as_its_value():
     root = ET.fromstring(plot.bars("t", "u", {"a": {"one": 50.0, "two": 100.0}}))
     bars = [each for each in root.iter() if each.get("fill") in plot._COLOURS]

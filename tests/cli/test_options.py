@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 
 import click
 import pytest
@@ -10,6 +11,14 @@ from phlows_cli.cli.main import cli
 from phlows_cli.cli.options import registered_hosts, sole_host
 from phlows_cli.config import load_config
 from phlows_cli.errors import UsageError
+from tests.cli.test_variables import walk
+
+NUMBERS = {
+    f"{' '.join(path)} {option.opts[0]}": option
+    for path, command in walk(cli)
+    for option in command.params
+    if isinstance(option.type, click.types.FloatParamType)
+}
 
 
 @pytest.fixture
@@ -93,3 +102,16 @@ def test_the_help_of_json_names_what_the_answer_holds(phlows, config, line):
 @pytest.mark.parametrize("line", ["cast", "status", "tail", "orphans list", "bench fanout"])
 def test_the_help_of_a_command_that_uses_the_key_names_its_variable(phlows, line):
     assert "PHLOWS_KEY" in phlows(*line.split(), "--help").stdout
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "1e999"])
+@pytest.mark.parametrize("name", sorted(NUMBERS))
+def test_a_number_is_finite(name, number, phlows):
+    """Where click would let it pass, the configuration's check is what refuses it."""
+    *words, option = name.split()
+    needed = {"host": ["x.test", "--hooks", "none"], "hook": ["receive", "--app", "none.php"]}
+    done = phlows(*words, *needed.get(words[0], []), f"{option}={number}")
+    assert done.exit_code == 2
+    value = re.escape(str(float(number)))
+    said = rf"'{option}': ({number}|{value}) is not|must be a number, not {value}"
+    assert re.search(said, done.stderr), done.stderr

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from phlows_cli.cli.lazy import Group
-from phlows_cli.cli.options import config_option, json_option, registered_hosts
+from phlows_cli.cli.options import Amount, config_option, json_option, registered_hosts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,7 +131,7 @@ WHERE_OPTIONS = (
     click.option(
         "--timeout",
         metavar="SECONDS",
-        type=click.FloatRange(0.1, 600),
+        type=Amount(0.1, 600),
         default=10.0,
         show_default=True,
         help="What has not come when nothing came for so long is lost.",
@@ -150,7 +150,7 @@ size_option = click.option(
 seconds_option = click.option(
     "--seconds",
     metavar="SECONDS",
-    type=click.FloatRange(0.1, 86400),
+    type=Amount(0.1, 86400),
     default=5.0,
     show_default=True,
     help="For how long.",
@@ -205,7 +205,7 @@ def bench() -> None:
 @click.option(
     "--rate",
     metavar="COUNT",
-    type=click.FloatRange(0.01, 1_000_000),
+    type=Amount(0.01, 1_000_000),
     help="Casts a second. Without it: as many as it takes.",
 )
 @where_options
@@ -241,7 +241,7 @@ def fanout(ctx: click.Context, /, as_json: bool, **typed: Any) -> None:  # noqa:
 @click.option(
     "--rate",
     metavar="COUNT",
-    type=click.FloatRange(0.01, 1_000_000),
+    type=Amount(0.01, 1_000_000),
     help="Messages a second, over all sockets.  [default: 500]",
 )
 @click.option("--closed-loop", is_flag=True, help="Each socket sends when it was answered.")
@@ -295,7 +295,7 @@ def connect(ctx: click.Context, /, as_json: bool, **typed: Any) -> None:  # noqa
 @click.option(
     "--patience",
     metavar="SECONDS",
-    type=click.FloatRange(1, 3600),
+    type=Amount(1, 3600),
     default=120.0,
     show_default=True,
     help="For how long each wave may try.",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from phlows_cli.cli import completing
-from phlows_cli.cli.options import config_option, json_option, url_option
+from phlows_cli.cli.options import Amount, config_option, json_option, url_option
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -63,7 +63,7 @@ def _words(ctx: click.Context, param: click.Parameter, typed: str) -> list[Compl
 @click.option(
     "--wait",
     metavar="SECONDS",
-    type=click.FloatRange(0, 86400),
+    type=Amount(0, 86400),
     default=2.0,
     show_default=True,
     help="After the last line: end when nothing has come for so long.",
@@ -78,7 +78,7 @@ def _words(ctx: click.Context, param: click.Parameter, typed: str) -> list[Compl
     "--for",
     "lifetime",
     metavar="SECONDS",
-    type=click.FloatRange(0.1, 31_536_000),
+    type=Amount(0.1, 31_536_000),
     help="End after so long, whatever comes.",
 )
 @click.option("--origin", metavar="ORIGIN", help="Connect as a page of this site would.")
@@ -96,7 +96,7 @@ def _words(ctx: click.Context, param: click.Parameter, typed: str) -> list[Compl
 @click.option(
     "--connect-timeout",
     metavar="SECONDS",
-    type=click.FloatRange(0.1, 300),
+    type=Amount(0.1, 300),
     default=10.0,
     show_default=True,
     help="For the connection and the answer to the upgrade.",
@@ -104,7 +104,7 @@ def _words(ctx: click.Context, param: click.Parameter, typed: str) -> list[Compl
 @click.option(
     "--ping-interval",
     metavar="SECONDS",
-    type=click.FloatRange(0.1, 3600),
+    type=Amount(0.1, 3600),
     help="Ping the server so often, and end when it does not answer.",
 )
 @click.option(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from phlows_cli.cli.options import config_option, json_option, registered_hosts, url_option
+from phlows_cli.cli.options import Amount, config_option, json_option, registered_hosts, url_option
 from phlows_cli.cli.output import emit
 
 HELP = """\
@@ -67,7 +67,7 @@ More examples:
 @click.option(
     "--timeout",
     metavar="SECONDS",
-    type=click.FloatRange(0.5, 600),
+    type=Amount(0.5, 600),
     default=10.0,
     show_default=True,
     help="How long a check may take.",

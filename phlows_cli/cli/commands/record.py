@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from phlows_cli.cli.options import config_option, json_option, registered_hosts, url_option
+from phlows_cli.cli.options import Amount, config_option, json_option, registered_hosts, url_option
 
 if TYPE_CHECKING:
     from phlows_cli.cli.recordings.capture import Captured
@@ -48,9 +48,7 @@ More examples:
     multiple=True,
     help="Keep the values of this key at the top of masked payloads. May be given again.",
 )
-@click.option(
-    "--seconds", metavar="N", type=click.FloatRange(0, min_open=True), help="End after so long."
-)
+@click.option("--seconds", metavar="N", type=Amount(0, min_open=True), help="End after so long.")
 @click.option("--count", metavar="N", type=click.IntRange(1), help="End after so many calls.")
 @click.option(
     "--max-size",

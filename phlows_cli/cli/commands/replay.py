@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from phlows_cli.cli.options import config_option, json_option, registered_hosts
+from phlows_cli.cli.options import Amount, config_option, json_option, registered_hosts
 
 if TYPE_CHECKING:
     from phlows_cli.cli.recordings.play import Plan, Replay
@@ -75,7 +75,7 @@ DEPTH = 5000
 @click.option(
     "--speed",
     metavar="FACTOR",
-    type=click.FloatRange(0, 1_000_000),
+    type=Amount(0, 1_000_000),
     default=0,
     show_default=True,
     help="1 is as fast as it was, 2 twice as fast, 0 as fast as it goes.",
