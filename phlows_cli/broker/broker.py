@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from secrets import token_hex
 from typing import TYPE_CHECKING, TypeAlias
 
-from phlows_cli.broker.audience import Audience, EachInTurn, Sent
-from phlows_cli.broker.casting import fate, hold
+from phlows_cli.broker import casting
+from phlows_cli.broker.audience import Audience, EachInTurn
 from phlows_cli.broker.closings import Closings
 from phlows_cli.broker.deadlines import Deadlines
 from phlows_cli.broker.drain import Drain
@@ -23,17 +23,16 @@ from phlows_cli.broker.session import Phase, Session
 from phlows_cli.broker.turn import Turn
 from phlows_cli.errors import RequestError
 from phlows_cli.journal.memory import MemoryJournal
-from phlows_cli.model import CloseCode, Hook, Receipt
+from phlows_cli.model import CloseCode, Hook
 from phlows_cli.tasks import Tasks
-from phlows_cli.wire.frame import text_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from phlows_cli.broker.session import Peer
+    from phlows_cli.broker.peer import Peer
     from phlows_cli.config import Limits
     from phlows_cli.journal.journal import Entry, Journal
-    from phlows_cli.model import Cast, Event, HookResult, Host, Target, Task
+    from phlows_cli.model import Cast, Event, HookResult, Host, Receipt, Target, Task
     from phlows_cli.runtime.runtime import Runtime
 
 log = logging.getLogger("phlows.broker")
@@ -79,7 +78,7 @@ class Broker:
         self.counts = Counts()
         self.turn = Turn()
         self.on_hook: Callable[[Event, HookResult], None] | None = None
-        self.make_audience: Callable[[], Audience] = EachInTurn
+        self._make_audience: Callable[[], Audience] = EachInTurn
         self.is_draining = False
         self.draining = asyncio.Event()
         self.journal = journal or MemoryJournal()
@@ -91,6 +90,12 @@ class Broker:
         self._farewells = Tasks()
         self._auth_deadlines: Deadlines[Session] = Deadlines(limits.auth_timeout)
         self.entrance = Entrance(limits, clock, self.drops)
+
+    def use_audiences(self, make: Callable[[], Audience]) -> None:
+        """Have others write what goes to all sockets of a host; before any socket comes."""
+        self._make_audience = make
+        for app in self.apps.values():
+            app.audience = make()
 
     # Hosts
 
@@ -137,7 +142,7 @@ class Broker:
             raise self.refusal("the broker is stopping")
 
     def _application(self, host: Host, runtime_for: RuntimeFor) -> Application:
-        audience = self.make_audience()
+        audience = self._make_audience()
         app = Application(host, None, self.drops, self.events, self._observe, audience)
         app.runtime = runtime_for(app)
         if app.runtime is not None:
@@ -317,43 +322,12 @@ class Broker:
     # Casts
 
     def cast(self, cast: Cast) -> Receipt:
-        """Deliver a cast: one frame, encoded once, to every socket in its audience.
+        """Deliver a cast now; see casting for one that is to wait its turn.
 
         Raises:
             UnknownHostError: the host is not registered.
         """
-        waiting = self.hub.waiting(cast.host)
-        if cast.target.everyone and not cast.target.sockets:
-            frame, size, sent = self._cast_to_all(cast)
-        else:
-            frame, size, sent = self._cast_to_some(cast)
-        self.counts.casts += 1
-        self.counts.deliveries += sent.number
-        if sent.queued:
-            self.turn.spend(sent.queued)
-        held = hold(cast, frame, waiting) if waiting else 0
-        receipt = Receipt(cast.host, sent.number, size - sent.number, held)
-        if self.events.is_watched:
-            self.events.publish("cast", cast.host, fate(cast, receipt))
-        return receipt
-
-    def _cast_to_all(self, cast: Cast) -> tuple[bytes, int, Sent]:
-        """The frame, how many it is for, and what became of it."""
-        live = self.hub.live(cast.host)
-        left_out = [live[id_].peer for id_ in cast.excluded if id_ in live]
-        frame = text_frame(cast.payload)
-        size = len(live) - len(left_out)
-        return frame, size, self.apps[cast.host].audience.send(frame, left_out)
-
-    def _cast_to_some(self, cast: Cast) -> tuple[bytes, int, Sent]:
-        """The same, to sockets that are picked one by one."""
-        members = self.hub.select(cast.host, cast.target, cast.excluded)
-        frame, sent = text_frame(cast.payload), 0
-        for member in members:  # as deliver() does it: each microsecond here is one a socket
-            if member.peer.send(frame):
-                member.sent += 1
-                sent += 1
-        return frame, len(members), Sent(sent, sent)
+        return casting.deliver(self, cast)
 
     def disconnect(self, host: str, target: Target, code: int, reason: str) -> int:
         """End the sockets in an audience; returns how many.

@@ -6,7 +6,7 @@ import math
 import time
 from collections import deque
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from phlows_cli.broker.broker import Broker
     from phlows_cli.broker.hooks import Application
+    from phlows_cli.broker.peer import Peer
     from phlows_cli.model import Cast
 
 HELD_CASTS: Final = 64
@@ -33,40 +34,6 @@ COMPLAINT_INTERVAL: Final = 10.0
 """Seconds between two errors about a socket's own bad messages."""
 
 _HOOK_FAILED: Final = text_frame(b'{"error":"this message could not be handled"}')
-
-
-class Peer(Protocol):
-    """What a session needs of its connection."""
-
-    @property
-    def address(self) -> str:
-        """Where the client is, as far as proxies can be trusted."""
-
-    @property
-    def agent(self) -> str:
-        """The client's User-Agent, cut."""
-
-    @property
-    def shared(self) -> int:
-        """Frames that it was sent as one of all sockets of its host."""
-
-    def send(self, frame: bytes) -> bool:
-        """Queue one frame; false when it cannot take it and is being closed."""
-
-    def reply(self, frame: bytes, extra: int = 0) -> bool:
-        """The same for a frame of this client alone, which others do not hold up.
-
-        `extra` bytes may wait for it besides limits.send_buffer.
-        """
-
-    def close(self, code: int, reason: str) -> None:
-        """Send a close frame after what is queued, then end the connection."""
-
-    def pause_reading(self) -> None:
-        """Take no more messages: TCP tells the client to wait."""
-
-    def resume_reading(self) -> None:
-        """Take messages again."""
 
 
 class Phase(IntEnum):
@@ -189,7 +156,8 @@ class Session:
         if self._is_running or self._pending or self._is_journaled or self.app.has("close"):
             self._wake()
         elif self.phase is not Phase.CLOSED:
-            self._cease()
+            self.phase = Phase.CLOSED
+            self._broker.on_finished(self)
 
     # What the broker does
 
@@ -337,16 +305,11 @@ class Session:
 
     async def _finish(self) -> None:
         self.phase = Phase.CLOSED
+        self._drop_pending()
         if self._owes_close and self.app.has("close"):
             await self._broker.closings.run(self.app, self._entry())
         elif self._is_journaled:
             self._broker.journal.remove(self.id)
-        self._cease()
-
-    def _cease(self) -> None:
-        """Nothing is left to do for this socket."""
-        self.phase = Phase.CLOSED
-        self._drop_pending()
         self._broker.on_finished(self)
 
     # Small parts of the steps

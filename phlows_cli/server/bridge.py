@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from phlows_cli.broker import report
+from phlows_cli.broker.casting import has_room
 from phlows_cli.broker.events import Watch
 from phlows_cli.errors import ConfigError, PhlowsError, RequestError
 from phlows_cli.model import Cast, CloseCode, Target, normalise_host, parse_excluded
-from phlows_cli.server import dispatch, orphans, recordings
+from phlows_cli.server import casts, dispatch, orphans, recordings
 from phlows_cli.server.answers import Answer, Later
 from phlows_cli.server.feed import Feed
 from phlows_cli.wire.response import error_response, json_response, receipt_response, text_response
@@ -68,15 +69,6 @@ class Permit(NamedTuple):
     grant: Grant
 
 
-class CastBody(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of POST /message. Source: docs/protocol.md, "Casts"."""
-
-    host: str = ""
-    target: Any = "all"
-    data: msgspec.Raw = msgspec.Raw(b"{}")
-    excluded: Any = msgspec.field(name="except", default="")
-
-
 class WorkersBody(msgspec.Struct, forbid_unknown_fields=True):
     """The body of POST /workers/reload; no host means all."""
 
@@ -92,7 +84,7 @@ class DisconnectBody(msgspec.Struct, forbid_unknown_fields=True):
     reason: str = ""
 
 
-_cast_body: Final = msgspec.json.Decoder(CastBody)
+_cast_body: Final = msgspec.json.Decoder(casts.CastBody)
 _dispatch_body: Final = msgspec.json.Decoder(dispatch.DispatchBody)
 _drop_body: Final = msgspec.json.Decoder(orphans.DropBody)
 _workers_body: Final = msgspec.json.Decoder(WorkersBody)
@@ -183,7 +175,11 @@ class Bridge:
         excluded = parse_excluded(body.excluded)
         host = self._host_of(body.host, request)
         self.access.check_host(grant, host)
-        receipt = self._broker.cast(Cast(host, payload, target, excluded))
+        cast = Cast(host, payload, target, excluded)
+        if not has_room(self._broker, cast):
+            work = casts.delivered_in_turn(self._broker, cast, keep_alive=request.keep_alive)
+            return Later(_settled(work, request))
+        receipt = self._broker.cast(cast)
         return receipt_response(receipt, keep_alive=request.keep_alive)
 
     def disconnect(self, request: Request, grant: Grant) -> Answer:

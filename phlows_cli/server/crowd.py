@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, cast
 
 from phlows_cli.broker.audience import Sent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Set as AbstractSet
 
-    from phlows_cli.broker.session import Peer
+    from phlows_cli.broker.peer import Peer
     from phlows_cli.server.outbox import Flusher, Outbox
 
 
@@ -20,25 +22,28 @@ class Crowd:
     not taken (`taken`). A pass goes from one to the next, a slice a loop turn,
     and writes what each has yet to get: the same bytes for all who are at the
     same number. Casts that come meanwhile ride with it, and those who were
-    passed by then have another one.
+    passed by then have another one. What is kept is `flush_size` at most, or one
+    larger frame: whoever has more to send waits until a pass is over.
 
     An outbox whose client does not read is sent every frame by itself, to be
     counted against its bounds, until the client reads again.
     """
 
     __slots__ = (
-        "_bytes",
         "_first",
         "_flusher",
         "_frames",
         "_has_more",
         "_joined",
         "_joined_from",
+        "_marks",
         "_members",
         "_pass",
         "_pass_end",
         "_position",
         "_stalled",
+        "_total",
+        "_waiting",
         "end",
     )
 
@@ -47,7 +52,9 @@ class Crowd:
         self._members: dict[Outbox, None] = {}
         self._stalled: dict[Outbox, None] = {}
         self._frames: list[bytes] = []
-        self._bytes = 0
+        self._marks: list[int] = []  # for each of them, the bytes that were sent before
+        self._total = 0
+        self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
         self._first = 0  # the number of the first frame that is kept
         self.end = 0  # the number that the next one gets
         self._joined = b""
@@ -74,12 +81,9 @@ class Crowd:
         if outbox.crowd is self:
             outbox.leave_crowd()
 
-    def send(self, frame: bytes, left_out: Sequence[Peer]) -> Sent:
+    def send(self, frame: bytes, left_out: AbstractSet[Peer]) -> Sent:
         """See Audience."""
-        others = cast("Sequence[Outbox]", left_out)
-        if self._bytes + len(frame) > self._flusher.flush_size:
-            self._let_all_take()
-            return _send_each([*self._members, *self._stalled], frame, others)
+        others = cast("AbstractSet[Outbox]", left_out)
         count = len(self._members)
         for outbox in others:
             count -= outbox in self._members
@@ -89,7 +93,16 @@ class Crowd:
             if outbox in self._members:
                 outbox.skip_shared()
         slow = _send_each([*self._stalled], frame, others) if self._stalled else _NOBODY
-        return Sent(count + slow.number, slow.queued)
+        return Sent(count + slow.number, slow.handled + len(others))
+
+    def has_room(self, size: int) -> bool:
+        """See Audience."""
+        return not self._waiting and self._fits(size)
+
+    def when_room(self, size: int, send: Callable[[], None]) -> None:
+        """See Audience; what may be sent now is sent."""
+        self._waiting.append((size, send))
+        self._let_in()
 
     # What outboxes ask for
 
@@ -112,6 +125,10 @@ class Crowd:
         """The frames from a number on."""
         return self._frames[number - self._first :]
 
+    def size_since(self, number: int) -> int:
+        """Their bytes."""
+        return self._total - self._marks[number - self._first]
+
     def joined_since(self, number: int) -> bytes:
         """The same in one piece, which all who are at that number share."""
         if number != self._joined_from:
@@ -122,18 +139,28 @@ class Crowd:
 
     # What the flusher asks for
 
-    def write(self, most: int) -> bool:
-        """Go on with the pass; whether there is more to write after it.
+    @property
+    def is_due(self) -> bool:
+        """Whether somebody has yet to get something."""
+        return self._pass is not None
+
+    def write(self, most: int) -> int:
+        """Go on with the pass.
 
         Args:
             most: outboxes that are written.
+
+        Returns:
+            How many were.
         """
-        while most and self._pass is not None:
+        written = 0
+        while written < most and self._pass is not None:
             if self._position == len(self._pass):
                 self._turn_round()
                 continue
-            most -= self._write_to(self._pass[self._position : self._position + most])
-        return self._pass is not None
+            end = self._position + most - written
+            written += self._write_to(self._pass[self._position : end])
+        return written
 
     def _write_to(self, outboxes: Sequence[Outbox]) -> int:
         """Write to those who have yet to get something; returns how many that were."""
@@ -167,7 +194,8 @@ class Crowd:
         if not self._members:
             return
         self._frames.append(frame)
-        self._bytes += len(frame)
+        self._marks.append(self._total)
+        self._total += len(frame)
         self.end += 1
         self._joined_from = -1
         if self._pass is None:
@@ -184,32 +212,31 @@ class Crowd:
 
     def _turn_round(self) -> None:
         """Everybody has what there was when the pass began: forget that, and go on or rest."""
-        known = self._pass_end - self._first
-        self._bytes -= sum(map(len, self._frames[:known]))
-        del self._frames[:known]
-        self._first = self._pass_end
-        if self._has_more and self._frames:
-            self._begin_pass()
-        else:
-            self._rest()
-
-    def _rest(self) -> None:
-        self._frames.clear()
-        self._bytes = 0
-        self._first = self.end
+        known = self._pass_end if self._has_more else self.end
+        del self._frames[: known - self._first]
+        del self._marks[: known - self._first]
+        self._first = known
         self._joined, self._joined_from = b"", -1
         self._pass = None
+        if self._frames:
+            self._begin_pass()
+        self._let_in()
 
-    def _let_all_take(self) -> None:
-        """Too much waits here to be joined: it becomes each one's own."""
-        for outbox in list(self._members):
-            outbox.take_shared()
-        self._rest()
+    def _fits(self, size: int) -> bool:
+        """Whether so many bytes may be kept, too."""
+        kept = self._total - self._marks[0] if self._marks else 0
+        return not kept or kept + size <= self._flusher.flush_size
+
+    def _let_in(self) -> None:
+        """Let those send who wait, as long as there is room."""
+        while self._waiting and self._fits(self._waiting[0][0]):
+            _, send = self._waiting.popleft()
+            send()
 
 
 _NOBODY = Sent(0, 0)
 
 
-def _send_each(outboxes: Iterable[Outbox], frame: bytes, left_out: Sequence[Outbox]) -> Sent:
+def _send_each(outboxes: Iterable[Outbox], frame: bytes, left_out: AbstractSet[Outbox]) -> Sent:
     wanted = [outbox for outbox in outboxes if outbox not in left_out]
     return Sent(sum(outbox.send(frame) for outbox in wanted), len(wanted))

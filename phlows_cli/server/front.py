@@ -61,7 +61,7 @@ class Front:
         self.access = access
         self._room = room
         self.flusher = Flusher(limits.send_buffer, limits.send_total)
-        broker.make_audience = lambda: Crowd(self.flusher)
+        broker.use_audiences(lambda: Crowd(self.flusher))
         self.connections: set[Connection] = set()
         self.channels: set[Channel] = set()
         self.gates: list[Gate] = []

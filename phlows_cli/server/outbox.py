@@ -23,8 +23,8 @@ class Flusher:
 
     Frames that arrive for an outbox before its slice is due leave in the same
     write: that is where the speed of a busy fan-out comes from.
-    `send_buffer` bounds the bytes waiting for one client, `send_total` those
-    for all; `waiting` is what paused clients hold now.
+    `send_buffer` bounds the bytes waiting for one client (or they are one larger
+    frame), `send_total` those for all; `waiting` is what paused clients hold now.
     """
 
     def __init__(self, send_buffer: int, send_total: int) -> None:
@@ -65,13 +65,23 @@ class Flusher:
                 replies.popleft().flush()
             for _ in range(min(SLICE, len(due))):
                 due.popleft().flush()
-            if self._crowds and not self._crowds[0].write(SLICE):
-                self._crowds.popleft()
-            self._crowds.rotate(-1)  # those of other hosts are next
+            self._write_crowds()
         finally:
             self._is_scheduled = False
             if due or replies or self._crowds:
                 self._schedule()
+
+    def _write_crowds(self) -> None:
+        """Each once at most; those of other hosts are next."""
+        crowds, left = self._crowds, SLICE
+        for _ in range(len(crowds)):
+            if not left:
+                break
+            left -= crowds[0].write(left)
+            if crowds[0].is_due:
+                crowds.rotate(-1)
+            else:
+                crowds.popleft()
 
     def _schedule(self) -> None:
         if not self._is_scheduled:
@@ -242,9 +252,8 @@ class Outbox:
             return
         if not self._frames:
             self.flusher.add(self)
-        frames = crowd.since(self.taken)
-        self._frames += frames
-        self.size += sum(map(len, frames))
+        self._frames += crowd.since(self.taken)
+        self.size += crowd.size_since(self.taken)
         self.taken = crowd.end
 
     def flush_shared(self) -> None:

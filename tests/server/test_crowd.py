@@ -15,6 +15,7 @@ class Hall(Scene):
     def __init__(self, members=0, **bounds):
         super().__init__(**bounds)
         self.crowd = Crowd(self.flusher)
+        self.sent = []
         self.members = [self.newcomer() for _ in range(members)]
 
     def newcomer(self, appetite=10**9):
@@ -23,7 +24,16 @@ class Hall(Scene):
         return client
 
     def cast(self, frame, *left_out):
-        return self.crowd.send(frame, left_out)
+        return self.crowd.send(frame, set(left_out))
+
+    def wait(self, frame):
+        """Cast as soon as there is room."""
+
+        def send():
+            self.sent.append(frame)
+            self.crowd.send(frame, set())
+
+        self.crowd.when_room(len(frame), send)
 
     def run_all(self):
         while self.turns:
@@ -92,7 +102,7 @@ def test_a_newcomer_within_a_pass_gets_what_is_cast_after_it_came():
 def test_who_is_left_out_gets_the_rest_in_order(hall):
     first, *others = hall.members
     hall.cast(b"one")
-    assert hall.cast(b"two", first) == (2, 0)
+    assert hall.cast(b"two", first) == (2, 1)
     hall.cast(b"three")
     hall.run_all()
     assert first.transport.written == b"onethree"
@@ -173,13 +183,69 @@ def test_who_joins_while_it_is_stalled_is_sent_each_frame():
     assert slow.transport.written == b"xone"
 
 
-def test_a_frame_that_would_be_too_much_to_join_is_queued_for_each(hall):
-    large = b"x" * (FLUSH_SIZE - 10)
-    assert hall.cast(large) == (3, 0)
-    assert hall.cast(b"y" * 20) == (3, 3)
-    assert hall.cast(b"z") == (3, 0)
+def test_who_would_send_too_much_to_be_joined_waits_until_a_pass_is_over():
+    hall = Hall(SLICE + 1)
+    hall.cast(b"x" * (hall.flusher.flush_size - 10))
+    assert hall.crowd.has_room(10)
+    assert not hall.crowd.has_room(11)
+    hall.wait(b"y" * 11)
+    hall.wait(b"z")
+    assert not hall.crowd.has_room(1), "those who wait are first"
+    hall.turns.run()
+    assert hall.sent == []
     hall.run_all()
-    assert {client.transport.written for client in hall.members} == {large + b"y" * 20 + b"z"}
+    assert hall.sent == [b"y" * 11, b"z"]
+    whole = b"x" * (hall.flusher.flush_size - 10) + b"y" * 11 + b"z"
+    assert {client.transport.written for client in hall.members} == {whole}
+    assert hall.crowd.has_room(hall.flusher.flush_size)
+
+
+def test_what_is_larger_than_all_that_is_kept_goes_alone(hall):
+    large = b"x" * (2 * FLUSH_SIZE)
+    assert hall.crowd.has_room(len(large))
+    hall.wait(large)
+    assert hall.sent == [large]
+    hall.wait(b"y")
+    hall.wait(large)
+    assert hall.sent == [large]
+    hall.run_all()
+    assert hall.sent == [large, b"y", large]
+    assert {client.transport.written for client in hall.members} == {large + b"y" + large}
+
+
+def test_who_waits_is_let_in_though_everybody_leaves_meanwhile(hall):
+    hall.cast(b"x" * FLUSH_SIZE)
+    hall.wait(b"y")
+    for member in hall.members:
+        hall.crowd.leave(member)
+    assert hall.sent == []
+    hall.run_all()
+    assert hall.sent == [b"y"]
+
+
+def test_frames_that_one_socket_takes_are_counted_by_their_bytes():
+    hall = Hall(SLICE + 1)
+    for frame in (b"a", b"bb", b"ccc"):
+        hall.cast(frame)
+        hall.turns.run()  # goes on with the next one, and forgets what all have
+    hall.cast(b"dddd")
+    last = hall.members[-1]
+    waiting = b"".join(hall.crowd.since(last.taken))
+    last.send(b"own")
+    assert last.size == len(waiting) + 3
+    hall.run_all()
+    assert last.transport.written == b"abbcccddddown"
+
+
+def test_small_crowds_share_a_turn(hall):
+    others = [Crowd(hall.flusher) for _ in range(10)]
+    guests = [hall.client() for _ in others]
+    for crowd, guest in zip(others, guests, strict=True):
+        crowd.join(guest)
+        crowd.send(b"one", set())
+    hall.turns.run()
+    assert written(guests) == [[b"one"]] * 10
+    assert not hall.turns
 
 
 def test_casts_that_never_stop_are_forgotten_once_all_have_them():
@@ -193,7 +259,7 @@ def test_casts_that_never_stop_are_forgotten_once_all_have_them():
     hall.run_all()
     expected = b"".join(b"%03d" % number for number in range(100))
     assert {client.transport.written for client in hall.members} == {expected}
-    assert (hall.crowd._frames, hall.crowd._bytes, hall.crowd._joined) == ([], 0, b"")
+    assert (hall.crowd._frames, hall.crowd._marks, hall.crowd._joined) == ([], [], b"")
 
 
 def test_crowds_of_two_hosts_take_turns():
@@ -203,7 +269,7 @@ def test_crowds_of_two_hosts_take_turns():
     for guest in guests:
         other.join(guest)
     hall.cast(b"one")
-    other.send(b"two", ())
+    other.send(b"two", set())
     progress = []
     while hall.turns:
         hall.turns.run()

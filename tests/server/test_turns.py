@@ -1,4 +1,4 @@
-"""Casts share the loop: what one turn may deliver has a bound."""
+"""Casts to some sockets share the loop: what one turn may deliver has a bound."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from tests.server.serving import http, post, serving
 
 pytestmark = pytest.mark.usefixtures("loop_factory")
 
-CASTS = [b'{"host":"app.test","data":{"n":%d}}' % number for number in range(6)]
+CAST = b'{"host":"app.test","target":"token:not:x","data":{"n":%d}}'
+CASTS = [CAST % number for number in range(6)]
 
 
 class Steps:
