@@ -25,6 +25,7 @@ from phlows_cli.runtime.command import (
     unreadable_app,
     why_not_started,
 )
+from phlows_cli.runtime.errand import Errand
 from phlows_cli.runtime.process import GRACE
 from phlows_cli.runtime.protocol import WORKER_COMMAND
 from phlows_cli.runtime.stderr import StderrLog
@@ -35,7 +36,6 @@ from phlows_cli.tasks import Tasks
 if TYPE_CHECKING:
     from phlows_cli.model import Event, Host
     from phlows_cli.runtime.settings import OnLine, OnStderr, RuntimeSettings
-    from phlows_cli.runtime.slots import Place
     from phlows_cli.runtime.worker import Ended, WorkerReport
 
 
@@ -102,7 +102,7 @@ class Resident(Admitting):
         A close hook that finds no worker to boot is tried again, for the
         host's timeout: an app that is being deployed is back by then.
         """
-        errand = _Errand(self, event, on_line)
+        errand = Errand(self, event, on_line)
         if event.name != "close":
             return await self._admission.call(event, errand.run, starter=errand)
         began = perf_counter()
@@ -113,7 +113,7 @@ class Resident(Admitting):
                 if not self._may_try_again(result):
                     return result
                 await self._backoff.over()
-                errand = _Errand(self, event, on_line)
+                errand = Errand(self, event, on_line)
 
     async def warm(self, count: int) -> str:
         """Boot so many workers ahead; returns why none boots, "" when they did.
@@ -152,12 +152,12 @@ class Resident(Admitting):
 
     # What an errand asks for
 
-    def start(self, errand: _Errand) -> None:
+    def start(self, errand: Errand) -> None:
         """Give an errand to a worker that is idle now, if there is one."""
         if self._idle and not self._admission.is_stopped:
             self._give(errand, self._idle.pop())
 
-    async def run(self, errand: _Errand) -> HookResult:
+    async def run(self, errand: Errand) -> HookResult:
         """Give an errand to a worker, and see to its end."""
         while (job := errand.job) is None:
             worker = self._admission.stopping() or await self._take()
@@ -168,12 +168,12 @@ class Resident(Admitting):
             self._give(errand, worker)
         return await self._see_through(errand, job)
 
-    async def abandon(self, errand: _Errand) -> None:
+    async def abandon(self, errand: Errand) -> None:
         """End a worker whose errand nobody waits for any more."""
         if errand.worker is not None and not (errand.job and errand.job.is_over):
             await self._end(errand.worker, gently=False, leaves_children=False)
 
-    def _give(self, errand: _Errand, worker: Worker) -> None:
+    def _give(self, errand: Errand, worker: Worker) -> None:
         try:
             errand.job = worker.give(errand.event, errand.on_line, errand)
             errand.worker = worker
@@ -181,7 +181,7 @@ class Resident(Admitting):
             # "A lost worker's unstarted job is tried again"
             self._lose(worker)
 
-    async def _see_through(self, errand: _Errand, job: Job) -> HookResult:
+    async def _see_through(self, errand: Errand, job: Job) -> HookResult:
         """Wait for a job's end, or see to it; then the worker is free, or gone."""
         self._timeouts.start(job)
         try:
@@ -230,7 +230,7 @@ class Resident(Admitting):
                 self._free(worker)
             raise
 
-    def release(self, worker: Worker, errand: _Errand) -> None:
+    def release(self, worker: Worker, errand: Errand) -> None:
         """See Owner: the worker and the slot are the next event's, at once.
 
         To wait for who called would leave the worker idle for two turns of the loop.
@@ -377,41 +377,6 @@ class Resident(Admitting):
         while len(self._idle) > self._host.spare and self._idle[0].idle_since <= before:
             self._dismiss(self._idle.popleft())
         self._await_idleness()
-
-
-class _Errand:
-    """An event on its way through the pool: its slot, its worker, its job."""
-
-    __slots__ = ("_pool", "event", "job", "on_line", "place", "worker")
-
-    def __init__(self, pool: Resident, event: Event, on_line: OnLine) -> None:
-        self._pool = pool
-        self.event = event
-        self.on_line = on_line
-        self.place: Place | None = None
-        self.worker: Worker | None = None
-        self.job: Job | None = None
-
-    def begin(self, place: Place) -> None:
-        """See Starter."""
-        self.place = place
-        self._pool.start(self)
-
-    async def run(self) -> HookResult:
-        """Go on from there."""
-        return await self._pool.run(self)
-
-    async def abandon(self) -> None:
-        """See Starter."""
-        await self._pool.abandon(self)
-
-    def forget(self) -> None:
-        """Let go of what refers to us: no event is left to the garbage collector."""
-        self.place = self.worker = self.job = None
-
-    def job_ended(self, worker: Worker) -> None:
-        """See Client."""
-        self._pool.release(worker, self)
 
 
 class _CannotStartError(Exception):
